@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "method.h"
+
+/* A packet of 64 KiB can ask for millions of empty submessages: memory for decoding has an end. */
+#define DECODE_MAX (512 * 1024)
+
+struct call_block {
+	struct call_block *next;
+	_Alignas(16) uint8_t data[];
+};
+
+static void *decode_alloc(void *left, size_t size)
+{
+	if (size > *(size_t *)left)
+		return NULL;
+	*(size_t *)left -= size;
+	return malloc(size);
+}
+
+static void decode_free(void *left, void *p)
+{
+	(void)left;
+	free(p);
+}
+
+void *call_alloc(struct call *call, size_t size)
+{
+	struct call_block *block;
+
+	size = (size + 15) & ~(size_t)15;
+	if (size <= sizeof(call->first) - call->used) {
+		void *p = call->first + call->used;
+
+		call->used += size;
+		return memset(p, 0, size);
+	}
+	block = calloc(1, sizeof(*block) + size);
+	if (!block)
+		return NULL;
+	block->next = call->blocks;
+	call->blocks = block;
+	return block->data;
+}
+
+int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, size_t len,
+	     struct fdset *fds, struct call **out)
+{
+	struct call *call = malloc(sizeof(*call));
+	size_t left = DECODE_MAX;
+	ProtobufCAllocator allocator = { decode_alloc, decode_free, &left };
+
+	if (!call) {
+		fdset_done(fds);
+		return -ENOMEM;
+	}
+	memset(call, 0, offsetof(struct call, first));
+	call->core = core;
+	call->peer = *peer;
+	call->lent = -1;
+	call->fault = FAULT_INIT;
+	fdset_move(&call->fds, fds);
+	clock_gettime(CLOCK_MONOTONIC, &call->began);
+	xskd__reply__init(&call->reply);
+	xskd__status__init(&call->status);
+	call->req = xskd__request__unpack(&allocator, len, buf);
+	if (!call->req || call->req->id == 0) {
+		call_free(call);
+		return -EPROTO;
+	}
+	call->method = method_find(call->req->call_case);
+	*out = call;
+	return 0;
+}
+
+/* ---- running ---- */
+
+static bool is_late(const struct call *call)
+{
+	struct timespec now;
+	int64_t ms;
+
+	if (!call->req->timeout_ms)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (now.tv_sec - call->began.tv_sec) * 1000 +
+	     (now.tv_nsec - call->began.tv_nsec) / 1000000;
+	return ms > (int64_t)call->req->timeout_ms;
+}
+
+static int admit(struct call *call)
+{
+	int err;
+
+	if (!call->method)
+		return call_fail(call, UNIMPLEMENTED,
+				 "xskd " XSKD_VERSION
+				 " does not know this call: the client is newer");
+	if (call->method->admin && !call->peer.admin)
+		return fault_set(
+			&call->fault, XSKD__CODE__PERMISSION_DENIED, EPERM,
+			"%s is for administrators: use the socket in admin/ of the run directory, "
+			"as root",
+			call->method->name);
+	err = call->method->shape ? call->method->shape(call) : 0;
+	if (!err && fdset_left(&call->fds))
+		return call_fail(
+			call, INVALID_ARGUMENT,
+			"%u of the packet's file descriptors are named by no field of the request",
+			fdset_left(&call->fds));
+	fdset_done(&call->fds);
+	return err;
+}
+
+int call_admit(struct call *call)
+{
+	int err = admit(call);
+
+	call->failed = err < 0;
+	return err;
+}
+
+static void audit(const struct call *call)
+{
+	char pid[16], uid[16], netns[24];
+
+	if (!call->method || !call->method->audit || !log_enabled(LEVEL_INFO))
+		return;
+	snprintf(pid, sizeof(pid), "%d", (int)call->peer.pid);
+	snprintf(uid, sizeof(uid), "%u", call->peer.uid);
+	snprintf(netns, sizeof(netns), "%llu", (unsigned long long)call->peer.cookie);
+	log_fields(LEVEL_INFO, "audit",
+		   (struct log_field[]){
+			   { "call", call->method->name },
+			   { "result", call->failed ? "denied" : "granted" },
+			   { "subject", call->subject },
+			   { "peer", call->peer.admin ? "admin" : "pod" },
+			   { "pid", pid },
+			   { "uid", uid },
+			   { "netns_cookie", netns },
+			   { "reason", call->failed ? call->fault.text : NULL },
+		   },
+		   8);
+}
+
+static enum call_state ended(struct call *call, bool failed)
+{
+	call->failed = failed;
+	audit(call);
+	return CALL_ENDED;
+}
+
+enum call_state call_run(struct call *call)
+{
+	if (call->failed)
+		return ended(call, true);
+	while (call->step < STEPS_MAX && call->method->steps[call->step].fn) {
+		const struct step *step = &call->method->steps[call->step];
+		int result;
+
+		if (call->step == 0 && is_late(call)) {
+			call_fail(call, DEADLINE_EXCEEDED,
+				  "the call's %u ms were over before its turn came",
+				  call->req->timeout_ms);
+			return ended(call, true);
+		}
+		if (step->blocks)
+			return CALL_WORK;
+		call->step++;
+		result = step->fn(call);
+		if (result != 0)
+			return ended(call, result < 0);
+	}
+	return ended(call, false);
+}
+
+void call_work(struct call *call)
+{
+	if (call->method->steps[call->step++].fn(call) < 0)
+		call->failed = true;
+}
+
+/* ---- answering ---- */
+
+static void fill_status(struct call *call)
+{
+	if (!call->failed)
+		return;
+	call->status.code = call->fault.code ? call->fault.code : XSKD__CODE__INTERNAL;
+	call->status.message = call->fault.text;
+	call->status.system_errno = call->fault.err;
+	if (call->fault.log)
+		call->status.log = call->fault.log;
+	call->reply.result_case = XSKD__REPLY__RESULT__NOT_SET;
+	call->reply.status = &call->status;
+}
+
+size_t call_reply(struct call *call, uint8_t *buf)
+{
+	call->reply.id = call->req->id;
+	fill_status(call);
+	if (xskd__reply__get_packed_size(&call->reply) > PACKET_MAX) {
+		call_fail(call, INTERNAL, "the reply does not fit a packet");
+		call->failed = true;
+		fill_status(call);
+	}
+	return xskd__reply__pack(&call->reply, buf);
+}
+
+bool call_must_undo(const struct call *call, bool delivered)
+{
+	return call->made && (call->failed || !delivered);
+}
+
+void call_undo(struct call *call)
+{
+	call->method->undo(call);
+	call->made = false;
+}
+
+void call_free(struct call *call)
+{
+	size_t unused = 0;
+
+	if (call->method && call->method->done && call->job)
+		call->method->done(call->job);
+	while (call->blocks) {
+		struct call_block *block = call->blocks;
+
+		call->blocks = block->next;
+		free(block);
+	}
+	fdset_done(&call->out);
+	fdset_done(&call->fds);
+	fault_done(&call->fault);
+	xskd__request__free_unpacked(call->req,
+				     &(ProtobufCAllocator){ decode_alloc, decode_free, &unused });
+	free(call);
+}

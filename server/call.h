@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One call, from the bytes of a request to the bytes of its reply, without sockets and without a
+ * loop. The heart of the daemon: unit tests and the fuzzer call it directly.
+ *
+ * A call is a row of the table (method.h): a function that checks the request's shape, and up to
+ * STEPS_MAX steps. Steps alternate between the loop thread, where the daemon's knowledge (core.h)
+ * may be read and changed, and a worker thread, which may block, and sees only this call. The order
+ * in a method is always: shape, permission, existence, limit, act, note, answer.
+ */
+#ifndef XSKD_CALL_H
+#define XSKD_CALL_H
+
+#include <sys/types.h>
+
+#include "core.h"
+#include "fault.h"
+#include "fdset.h"
+#include "packet.h"
+
+/* Who asks, as the kernel attests it. */
+struct peer {
+	bool admin;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	uint64_t cookie; /* of the network namespace in which the client made its socket */
+	uint64_t conn;   /* our number for the connection */
+	int sock;        /* the connection, for SIOCGSKNS; borrowed, -1: none */
+};
+
+#define STEPS_MAX 5
+
+struct call;
+
+/* A step ends the call early with CALL_DONE, goes on to the next with 0, or fails. */
+#define CALL_DONE 1
+
+struct step {
+	int (*fn)(struct call *call);
+	bool blocks; /* runs on a worker thread */
+};
+
+struct method {
+	Xskd__Request__CallCase call;
+	const char *name;
+	bool admin; /* administrators only */
+	bool audit; /* grants or takes away: leaves a line in the log, also when it is refused */
+	/* Looks at the request alone; names the lane: calls of one lane run one after another. */
+	int (*shape)(struct call *call);
+	struct step steps[STEPS_MAX];
+	/* On a worker: take back what the steps made, when the call failed or its reply was not
+	 * sent. */
+	void (*undo)(struct call *call);
+	void (*done)(void *job);
+};
+
+struct call {
+	struct core *core;
+	struct peer peer;
+	const struct method *method; /* NULL: there is no such call */
+	Xskd__Request *req;
+	struct fdset fds; /* that came in and nobody took */
+	char lane[48];    /* "": none, need not wait for others */
+	struct timespec began;
+	unsigned int step;
+	bool failed;
+	struct fault fault;
+
+	void *job; /* the method's own, ended by method->done */
+	bool made; /* something is there that undo would have to take back */
+
+	Xskd__Reply reply;
+	Xskd__Status status;
+	struct fdset out;  /* fds of the reply */
+	int lent;          /* or one that stays the core's; -1: none */
+	char subject[160]; /* for the audit line */
+
+	/* Memory of the reply: freed with the call. The first of it needs no malloc. */
+	struct call_block *blocks;
+	size_t used;
+	_Alignas(16) uint8_t first[512];
+};
+
+/*
+ * call_new() - take in one request.
+ * @fds: moved into the call.
+ * Return: 0; -EPROTO: these bytes are no request, so hang up; -ENOMEM.
+ */
+int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, size_t len,
+	     struct fdset *fds, struct call **out) must_check;
+
+/*
+ * call_admit() - on the loop, first of all: is there such a call, may this peer make it, is it well
+ * formed. Names the lane. Return: 0, or negative: it has failed, and call_run() will say so.
+ */
+int call_admit(struct call *call) must_check;
+
+enum call_state {
+	CALL_ENDED, /* the reply can be packed */
+	CALL_WORK,  /* run call_work() on a worker, then call_run() again */
+};
+
+/* call_run() - on the loop: go on as far as that is possible without blocking. */
+enum call_state call_run(struct call *call);
+
+/* call_work() - on a worker: the step that is due. */
+void call_work(struct call *call);
+
+/*
+ * call_reply() - pack the reply; call->out and call->lent go with it.
+ * @buf has room for PACKET_MAX. Return: its length.
+ */
+size_t call_reply(struct call *call, uint8_t *buf);
+
+/* call_must_undo() - whether call_undo() is due, on a worker, before call_free(). */
+bool call_must_undo(const struct call *call, bool delivered);
+void call_undo(struct call *call);
+
+void call_free(struct call *call);
+
+/* call_alloc() - zeroed memory that lives as long as the call; NULL: there is none. */
+void *call_alloc(struct call *call, size_t size) must_check;
+
+/* call_fail() - fault_set() for methods that have no errno to tell of. */
+#define call_fail(call, what, ...) fault_set(&(call)->fault, XSKD__CODE__##what, 0, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One client's connection: who it is, its packets in, its packets out. It answers to nobody but the
+ * server that accepted it; what a packet means is call.c's business.
+ */
+#ifndef XSKD_CONN_H
+#define XSKD_CONN_H
+
+#include "call.h"
+#include "lane.h"
+
+struct conn;
+
+/* What all connections of a server share. */
+struct conns {
+	struct uv_loop_s *loop;
+	struct core *core;
+	struct lanes *lanes;
+	struct index by_id;
+	struct index tenants; /* how many connections a namespace has */
+	uint64_t last_id;
+	uint32_t n_pods, n_admins;
+	uint8_t in[PACKET_MAX], out[PACKET_MAX]; /* of the loop thread: one packet at a time */
+};
+
+void conns_init(struct conns *conns, struct uv_loop_s *loop, struct core *core,
+		struct lanes *lanes);
+void conns_done(struct conns *conns);
+
+/* conn_new() - take over an accepted, non-blocking socket; answers a request that came with it. */
+void conn_new(struct conns *conns, int fd, bool admin);
+
+/* conns_event() - send an event to a watcher, if it is still there. */
+void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Event *event);
+
+/* conns_stop() - take in no more packets, but send what is owed. */
+void conns_stop(struct conns *conns);
+
+/* conns_idle() - no connection has a call under way or a packet to send. */
+bool conns_idle(const struct conns *conns);
+
+/* conns_close() - end them all. */
+void conns_close(struct conns *conns);
+
+#endif

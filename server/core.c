@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "instance.h"
+#include "log.h"
+#include "netns.h"
+#include "pin.h"
+
+static int compare_program(const void *key, const void *item)
+{
+	uint32_t id = *(const uint32_t *)key, other = ((const struct program *)item)->m->id;
+
+	return id < other ? -1 : id > other;
+}
+
+static int compare_ids(uint64_t id, uint64_t other)
+{
+	return id < other ? -1 : id > other;
+}
+
+static int compare_lease(const void *key, const void *item)
+{
+	return compare_ids(*(const uint64_t *)key, ((const struct lease *)item)->m->id);
+}
+
+static int compare_sock(const void *key, const void *item)
+{
+	return compare_ids(*(const uint64_t *)key, ((const struct sock *)item)->m->id);
+}
+
+void core_init(struct core *core, const char *bpf_dir, const struct limits *limits,
+	       const struct state *state)
+{
+	*core = (struct core){
+		.bpf_dir = bpf_dir,
+		.limits = *limits,
+		.state = *state,
+		.started_at = time(NULL),
+		.programs = INDEX_INIT(compare_program),
+		.leases = INDEX_INIT(compare_lease),
+		.leases_by_netns = INDEX_INIT(lease_compare),
+		.socks = INDEX_INIT(compare_sock),
+	};
+}
+
+void core_done(struct core *core)
+{
+	/* Nobody is to be told: this is the end of the daemon, not of the leases. */
+	core->n_watchers = 0;
+	while (core->socks.n)
+		sock_drop(core, core->socks.at[core->socks.n - 1], 0, NULL);
+	while (core->leases.n) {
+		struct lease *l = core->leases.at[--core->leases.n];
+
+		xskd__lease__free_unpacked(l->m, NULL);
+		free(l);
+	}
+	while (core->programs.n)
+		program_drop(core, core->programs.at[core->programs.n - 1]);
+	index_done(&core->programs);
+	index_done(&core->leases);
+	index_done(&core->leases_by_netns);
+	index_done(&core->socks);
+	free(core->watchers);
+	state_done(&core->state);
+}
+
+void *message_clone(const void *message)
+{
+	const ProtobufCMessage *m = message;
+	size_t len = protobuf_c_message_get_packed_size(m);
+	cleanup(freep) uint8_t *buf = malloc(len ? len : 1);
+
+	if (!buf)
+		return NULL;
+	protobuf_c_message_pack(m, buf);
+	return protobuf_c_message_unpack(m->descriptor, NULL, len, buf);
+}
+
+/* ---- start ---- */
+
+/* Truth is the pinned link: a program without one was half made, or half unloaded. */
+static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
+{
+	struct core *core = arg;
+	struct instance in = INSTANCE_INIT;
+	struct program *p = NULL;
+
+	if (!file->program || !file->program->id) {
+		log_warning("state file 'programs/%s' has no program, ignoring it", name);
+		return;
+	}
+
+	uint32_t id = file->program->id;
+	int err = instance_open(core->bpf_dir, id, &in);
+
+	if (!err && in.id == id && in.ifindex) {
+		file->program->ifindex = in.ifindex;
+		p = program_add(core, steal_ptr(&file->program), (ino_t)file->netns_inode,
+				steal_fd(&in.map_fd));
+	}
+	instance_done(&in);
+	if (p) {
+		p->served = file->served;
+		log_info("found program %u ('%s') on '%s'", id, p->m->name, p->m->interface);
+		return;
+	}
+	log_info("program %u is not attached any more: clearing up after it", id);
+	err = pin_remove(core->bpf_dir, id);
+	if (!err)
+		err = state_remove(&core->state, STATE_PROGRAMS, name);
+	if (err < 0)
+		log_warning("cannot clear up after program %u (%s), ignoring it", id,
+			    strerrordesc_np(-err));
+}
+
+static void remove_stray(void *arg, uint32_t id)
+{
+	struct core *core = arg;
+	int err;
+
+	if (program_find(core, id))
+		return;
+	log_info("program %u was left half made: removing it", id);
+	err = pin_remove(core->bpf_dir, id);
+	if (err < 0)
+		log_warning("cannot remove the pins of program %u (%s), ignoring them", id,
+			    strerrordesc_np(-err));
+}
+
+/* Sockets that were handed out before: the map tells which queues have one, and nothing more. */
+static void restore_sockets(struct core *core, struct lease *l)
+{
+	struct program *p = program_find(core, l->m->program_id);
+
+	for (size_t i = 0; p && i < l->m->n_queues; i++) {
+		Xskd__Socket seen;
+		bool held;
+
+		if (l->m->queues[i] >= p->m->map_entries ||
+		    xsk_held(p->map_fd, l->m->queues[i], &held) < 0 || !held)
+			continue;
+		xskd__socket__init(&seen);
+		seen.queue = l->m->queues[i];
+		seen.container = l->m->container;
+		seen.interface = l->m->interface;
+		seen.device = l->m->device;
+		seen.program_id = p->m->id;
+
+		Xskd__Socket *m = message_clone(&seen);
+
+		if (m)
+			(void)sock_add(core, m, l->m->id, -1, -1); /* it is a note, not a right */
+	}
+}
+
+static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
+{
+	struct core *core = arg;
+	bool queue_mode;
+	struct device dev;
+	struct lease *l;
+	int err;
+
+	if (!file->lease || !*file->lease->container || !*file->lease->interface) {
+		log_warning("state file 'leases/%s' has no lease, ignoring it", name);
+		return;
+	}
+	queue_mode = file->lease->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE;
+	err = device_find_at(file->nsid, 1, &dev); /* loopback: there as long as the namespace is */
+	if (err == -EINVAL) {
+		log_info("lease of '%s' on '%s': its namespace has gone", file->lease->container,
+			 file->lease->interface);
+		(void)!state_remove(&core->state, STATE_LEASES,
+				    name); /* tried again at the next start */
+		return;
+	}
+	file->lease->sockets = 0;
+	file->lease->umem_bytes = 0;
+	err = device_find_at(queue_mode ? -1 : file->nsid, file->lease->ifindex, &dev);
+	file->lease->link_up = !err && dev.up;
+	l = lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
+	if (!l)
+		return;
+	log_info("found lease of '%s' on '%s'", l->m->container, l->m->interface);
+	restore_sockets(core, l);
+}
+
+int core_restore(struct core *core, struct fault *fault)
+{
+	int err = state_each(&core->state, STATE_PROGRAMS, restore_program, core);
+
+	if (!err)
+		err = pin_each(core->bpf_dir, remove_stray, core);
+	if (!err)
+		err = state_each(&core->state, STATE_LEASES, restore_lease, core);
+	return err < 0 ? fault_sys(fault, -err, "cannot read what is there already") : 0;
+}
+
+/* ---- what the kernel reports ---- */
+
+static bool is_at(const struct core *core, const struct lease *l, int nsid, uint32_t ifindex)
+{
+	int where = lease_inode(core, l) == core->inode ? -1 : l->nsid;
+
+	return where == nsid && l->m->ifindex == ifindex;
+}
+
+void core_link_changed(struct core *core, int nsid, uint32_t ifindex, bool up)
+{
+	for (size_t i = 0; i < core->leases.n; i++) {
+		struct lease *l = core->leases.at[i];
+
+		if (!is_at(core, l, nsid, ifindex) || l->m->link_up == up)
+			continue;
+		l->m->link_up = up;
+		watch_tell(core,
+			   up ? XSKD__EVENT_KIND__EVENT_LINK_UP : XSKD__EVENT_KIND__EVENT_LINK_DOWN,
+			   l, NULL, up ? "link is up" : "link is down");
+	}
+}
+
+/* Removed or moved to another namespace: either way its bound sockets are dead for good. */
+void core_link_gone(struct core *core, int nsid, uint32_t ifindex)
+{
+	for (size_t i = 0; i < core->leases.n; i++) {
+		struct lease *l = core->leases.at[i];
+
+		if (!is_at(core, l, nsid, ifindex))
+			continue;
+		l->m->link_up = false;
+		sock_drop_all(core, l->m->id, 0, XSKD__EVENT_KIND__EVENT_SOCKET_LOST,
+			      "the device was removed or moved: it will not receive again");
+	}
+	for (size_t i = 0; i < core->programs.n; i++) {
+		struct program *p = core->programs.at[i];
+
+		/* A moved device keeps its program; GrantLease finds out where it went. */
+		if (p->m->ifindex == ifindex &&
+		    instance_ifindex(core->bpf_dir, p->m->id, &p->m->ifindex) < 0)
+			p->m->ifindex = 0;
+	}
+}
+
+void core_netns_gone(struct core *core, int nsid)
+{
+	for (size_t i = core->leases.n; i--;) {
+		struct lease *l = core->leases.at[i];
+		char name[256];
+
+		if (l->nsid != nsid)
+			continue;
+		lease_file_name(l->m, name, sizeof(name));
+		(void)!state_remove(&core->state, STATE_LEASES,
+				    name); /* found stale at the next start */
+		lease_drop(core, l, "its network namespace has gone");
+	}
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the daemon knows: programs, leases, sockets, and who watches. Belongs to the loop thread
+ * alone; worker threads get copies of what they need (see call.h). The truth about programs is in
+ * the kernel and about leases in state files; this is rebuilt from both at start.
+ *
+ * A lease, a program and a socket are kept as the very message that clients see, with what concerns
+ * only the daemon beside it: so a list is the messages themselves, and a state file is one packed.
+ */
+#ifndef XSKD_CORE_H
+#define XSKD_CORE_H
+
+#include <sys/types.h>
+#include <time.h>
+
+#include "fault.h"
+#include "fdset.h"
+#include "index.h"
+#include "state.h"
+#include "xsk.h"
+
+struct limits {
+	uint32_t connections; /* pods' and administrators' together */
+	uint32_t connections_per_netns;
+	uint32_t calls_in_flight; /* of a connection */
+	uint32_t queued_bytes;    /* of a connection that does not read */
+	uint32_t sockets_per_lease;
+	uint64_t umem_bytes_per_lease;
+};
+
+struct program {
+	Xskd__Program *m;
+	ino_t inode;     /* of its namespace; 0: not known (the device was moved) */
+	uint64_t served; /* cookie of the namespace that was given its map; 0: none */
+	int map_fd;
+};
+
+struct lease {
+	Xskd__Lease *m;
+	ino_t inode; /* of the container's namespace */
+	int nsid;    /* of the same, for rtnetlink; -1: not known */
+};
+
+struct sock {
+	Xskd__Socket *m;
+	uint64_t lease;      /* its id */
+	uint64_t group;      /* one hand-off: its sockets share a UMEM; id of the first */
+	uint64_t conn;       /* SOCKET_AWAITS_BIND: who may bind it */
+	time_t deadline;     /* ... and until when (CLOCK_MONOTONIC) */
+	Xskd__ZeroCopy wish; /* ... and how */
+	bool multi_buffer;
+	int fd;    /* our copy: kept, or waiting for its bind; else -1 */
+	int memfd; /* with the first of a kept group; else -1 */
+};
+
+struct watcher {
+	uint64_t conn, call;
+	bool admin;
+	uint64_t cookie;
+};
+
+struct core {
+	const char *bpf_dir;
+	struct limits limits;
+	struct xsk_features features;
+	struct state state;
+	uint64_t cookie; /* of the daemon's own namespace */
+	ino_t inode;
+	time_t started_at;
+	uint32_t connections;
+	uint64_t last_id; /* of leases and sockets */
+
+	struct index programs;        /* by id */
+	struct index leases;          /* by id */
+	struct index leases_by_netns; /* by cookie, interface: what a pod's call looks up */
+	struct index socks;           /* by id */
+	struct watcher *watchers;
+	size_t n_watchers;
+
+	/* The edge's: hand an event to a connection; close fds where closing may block. */
+	void (*deliver)(void *arg, const struct watcher *to, const Xskd__Event *event);
+	void (*reap)(void *arg, struct fdset *fds);
+	void *arg;
+};
+
+/* core_init() - takes no resources but @state, which becomes the core's. */
+void core_init(struct core *core, const char *bpf_dir, const struct limits *limits,
+	       const struct state *state);
+
+/* core_restore() - rebuild from pins and state files; finishes or rolls back what was half done. */
+int core_restore(struct core *core, struct fault *fault) must_check;
+
+void core_done(struct core *core);
+
+/* message_clone() - a copy in memory of its own, as protobuf_c_message_free_unpacked() frees it. */
+void *message_clone(const void *message) must_check;
+
+/* ---- programs ---- */
+
+/* program_add() - takes over @m and @map_fd, also when it fails (NULL: no memory). */
+struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, int map_fd);
+struct program *program_find(const struct core *core, uint32_t id);
+struct program *program_at(const struct core *core, ino_t inode, const char *interface);
+/* program_moved() - its device is now there, under that name. */
+void program_moved(struct program *p, ino_t inode, uint64_t cookie, uint32_t ifindex,
+		   const char *interface);
+void program_drop(struct core *core, struct program *p);
+/* program_file() - fill in a state file; valid as long as @p is. */
+void program_file(const struct program *p, Xskd__StateFile *out);
+
+/* ---- leases ---- */
+
+/* What a connection's namespace and the interface that it names select. */
+struct lease_key {
+	uint64_t cookie;
+	const char *interface;
+};
+
+int lease_compare(const void *key, const void *item);
+
+/* lease_add() - takes over @m, also when it fails (NULL: no memory). */
+struct lease *lease_add(struct core *core, Xskd__Lease *m, ino_t inode, int nsid);
+struct lease *lease_find(const struct core *core, uint64_t id);
+struct lease *lease_of(const struct core *core, uint64_t cookie, const char *interface);
+struct lease *lease_by_key(const struct core *core, const char *container, const char *interface);
+bool lease_has_queue(const struct lease *l, uint32_t queue);
+/* lease_inode() - of the namespace that its device is in. */
+ino_t lease_inode(const struct core *core, const struct lease *l);
+/* lease_drop() - forget it and its sockets; their fds go to the reaper. Tells watchers. */
+void lease_drop(struct core *core, struct lease *l, const char *why);
+void lease_file(const struct lease *l, Xskd__StateFile *out);
+/* lease_file_name() - of its state file. */
+void lease_file_name(const Xskd__Lease *m, char *out, size_t size);
+
+/* ---- sockets ---- */
+
+/* sock_add() - takes over @m, @fd and @memfd, also when it fails (NULL: no memory). */
+struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd, int memfd);
+struct sock *sock_find(const struct core *core, uint64_t id);
+struct sock *sock_at(const struct core *core, uint32_t program, uint32_t queue);
+/* sock_drop() - forget it; its fds go to the reaper. @kind: the event that watchers get, 0: none.
+ */
+void sock_drop(struct core *core, struct sock *s, Xskd__EventKind kind, const char *why);
+/* sock_drop_pending() - those that @conn should have bound; 0: those whose time is over. */
+void sock_drop_pending(struct core *core, uint64_t conn);
+/* sock_drop_all() - all of @lease, or, with 0, all of @program. */
+void sock_drop_all(struct core *core, uint64_t lease, uint32_t program, Xskd__EventKind kind,
+		   const char *why);
+
+/* ---- events ---- */
+
+int watch_add(struct core *core, const struct watcher *w) must_check;
+void watch_drop(struct core *core, uint64_t conn);
+
+/* watch_tell() - an event of @l, and of @s unless NULL. */
+void watch_tell(struct core *core, Xskd__EventKind kind, const struct lease *l,
+		const struct sock *s, const char *message);
+
+/* ---- what the kernel reports of devices; nsid -1: the daemon's own namespace ---- */
+
+void core_link_changed(struct core *core, int nsid, uint32_t ifindex, bool up);
+void core_link_gone(struct core *core, int nsid, uint32_t ifindex);
+void core_netns_gone(struct core *core, int nsid);
+
+#endif

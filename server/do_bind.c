@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * BindSocket: the second half of a hand-off in two phases. The client has mapped the rings by now,
+ * which it could not do any more once the socket is bound.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "handoff.h"
+
+struct bind {
+	struct xsk_spec spec;
+	int map_fd;
+	uint32_t program;
+	uint64_t ids[XSK_QUEUES_MAX];
+	int fds[XSK_QUEUES_MAX];
+	bool zero_copy;
+};
+
+static int bind_shape(struct call *call)
+{
+	const Xskd__BindSocketRequest *req = call->req->bind_socket;
+	const struct sock *s;
+	const struct lease *l;
+
+	if (!req->n_sockets || req->n_sockets > XSK_QUEUES_MAX)
+		return call_fail(call, INVALID_ARGUMENT,
+				 "BindSocket takes 1 to %d sockets, not %zu", XSK_QUEUES_MAX,
+				 req->n_sockets);
+	s = sock_find(call->core, req->sockets[0]);
+	l = s ? lease_find(call->core, s->lease) : NULL;
+	if (l)
+		shape_lane(call, lease_inode(call->core, l), l->m->device);
+	return 0;
+}
+
+static int take_one(struct call *call, size_t i)
+{
+	struct bind *job = call->job;
+	uint64_t id = call->req->bind_socket->sockets[i];
+	const struct sock *s = sock_find(call->core, id);
+
+	if (!s || s->conn != call->peer.conn ||
+	    s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
+		return call_fail(
+			call, NOT_FOUND,
+			"this connection has no socket %llu that awaits its bind: it has to come "
+			"within %d seconds of the hand-off",
+			(unsigned long long)id, BIND_WITHIN);
+	if (i && s->group != sock_find(call->core, job->ids[0])->group)
+		return call_fail(call, INVALID_ARGUMENT, "socket %llu is of another hand-off",
+				 (unsigned long long)id);
+	job->ids[i] = id;
+	job->spec.queue[i] = s->m->queue;
+	job->fds[i] = fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
+	job->spec.n = i + 1;
+	return job->fds[i] < 0 ? fault_sys(&call->fault, errno, "cannot bind") : 0;
+}
+
+static int bind_check(struct call *call)
+{
+	const Xskd__BindSocketRequest *req = call->req->bind_socket;
+	struct bind *job = call_alloc(call, sizeof(*job));
+	const struct lease *l;
+	const struct program *p;
+	const struct sock *s;
+
+	if (!job)
+		return fault_sys(&call->fault, ENOMEM, "cannot bind");
+	job->map_fd = -1;
+	call->job = job;
+	for (size_t i = 0; i < req->n_sockets; i++) {
+		int err = take_one(call, i);
+
+		if (err < 0)
+			return err;
+	}
+	s = sock_find(call->core, job->ids[0]);
+	l = lease_find(call->core, s->lease);
+	p = program_find(call->core, s->m->program_id);
+	if (!l || !p)
+		return call_fail(call, ABORTED, "the lease or its program has ended");
+	snprintf(call->subject, sizeof(call->subject), "%s@%s", l->m->container, l->m->interface);
+	job->program = p->m->id;
+	job->spec.device = call_alloc(call, 16);
+	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
+	if (!job->spec.device || job->map_fd < 0)
+		return fault_sys(&call->fault, errno, "cannot bind");
+	snprintf((char *)(uintptr_t)job->spec.device, 16, "%s", l->m->device);
+	job->spec.ifindex = l->m->ifindex;
+	job->spec.frame_size = s->m->frame_size;
+	job->spec.need_wakeup = s->m->need_wakeup;
+	job->spec.multi_buffer = s->multi_buffer;
+	job->spec.zero_copy_required = s->wish == XSKD__ZERO_COPY__ZERO_COPY_REQUIRED;
+	job->spec.copy = s->wish == XSKD__ZERO_COPY__ZERO_COPY_NO;
+	return 0;
+}
+
+static int bind_make(struct call *call)
+{
+	struct bind *job = call->job;
+	int err = xsk_bind(&job->spec, job->fds, &job->zero_copy, &call->fault);
+
+	if (!err)
+		err = xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
+	call->made = !err;
+	/* The client has its own; here, where it may block, ours go. */
+	for (size_t i = 0; i < job->spec.n; i++)
+		close(steal_fd(&job->fds[i]));
+	return err;
+}
+
+static int bind_note(struct call *call)
+{
+	struct bind *job = call->job;
+	Xskd__BindSocketReply *reply = call_alloc(call, sizeof(*reply));
+	Xskd__Socket **list = call_alloc(call, job->spec.n * sizeof(*list));
+
+	if (!reply || !list)
+		return fault_sys(&call->fault, ENOMEM, "cannot answer");
+	for (size_t i = 0; i < job->spec.n; i++) {
+		struct sock *s = sock_find(call->core, job->ids[i]);
+		struct fdset fds = FDSET_INIT;
+
+		if (!s)
+			return call_fail(call, ABORTED, "the lease or its program has ended");
+		s->m->state = XSKD__SOCKET_STATE__SOCKET_BOUND;
+		s->m->zero_copy = job->zero_copy;
+		if (!s->m->kept) {
+			(void)!fdset_add(&fds, steal_fd(&s->fd));
+			call->core->reap(call->core->arg, &fds);
+		}
+		list[i] = s->m;
+	}
+	xskd__bind_socket_reply__init(reply);
+	reply->n_sockets = job->spec.n;
+	reply->sockets = list;
+	call->reply.result_case = XSKD__REPLY__RESULT_BIND_SOCKET;
+	call->reply.bind_socket = reply;
+	return 0;
+}
+
+/* A lost reply needs nothing: the sockets are the client's, and end with it. */
+static void bind_undo(struct call *call)
+{
+	struct bind *job = call->job;
+
+	for (size_t i = 0; i < job->spec.n && call->failed; i++)
+		xsk_remove(job->map_fd, job->spec.queue[i]);
+}
+
+static void bind_done(void *arg)
+{
+	struct bind *job = arg;
+
+	close_fdp(&job->map_fd);
+	for (size_t i = 0; i < job->spec.n; i++)
+		close_fdp(&job->fds[i]);
+}
+
+const struct method method_bind_socket = {
+	.call = XSKD__REQUEST__CALL_BIND_SOCKET,
+	.name = "BindSocket",
+	.audit = true,
+	.shape = bind_shape,
+	.steps = { { bind_check, false }, { bind_make, true }, { bind_note, false } },
+	.undo = bind_undo,
+	.done = bind_done,
+};

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * HandOffSocket: the way of a socket to its pod.
+ *
+ * Full hand-off: check (loop) -> make, bind, insert in the map (worker) -> note, answer (loop).
+ * Before Linux 6.4 the rings of a bound socket cannot be mapped, so there the worker stops before
+ * the bind, and BindSocket (do_bind.c) does the rest once the client has mapped them. Nothing of
+ * the socket stays here after the answer, unless the lease asked to keep it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "handoff.h"
+#include "netns.h"
+
+#ifndef SIOCGSKNS
+#define SIOCGSKNS 0x894C
+#endif
+
+/* ---- check ---- */
+
+static int check_queues(struct call *call, const struct lease *l, const struct program *p)
+{
+	struct handoff *job = call->job;
+	struct xsk_spec *spec = &job->spec;
+
+	if (!spec->n) {
+		spec->queue[0] = l->m->queues[0];
+		spec->n = 1;
+	}
+	for (size_t i = 0; i < spec->n; i++) {
+		if (!lease_has_queue(l, spec->queue[i]))
+			return call_fail(
+				call, PERMISSION_DENIED,
+				"queue %u of '%s' is not in this lease, which has %zu queue%s "
+				"from %u on (`xskctl lease list`)",
+				spec->queue[i], l->m->interface, l->m->n_queues,
+				l->m->n_queues == 1 ? "" : "s", l->m->queues[0]);
+		if (spec->queue[i] >= p->m->map_entries)
+			return call_fail(
+				call, FAILED_PRECONDITION,
+				"the XSKMAP of '%s' ends before queue %u: unload the program and "
+				"load it again",
+				l->m->device, spec->queue[i]);
+	}
+	return 0;
+}
+
+/*
+ * Sockets at the queues asked for are not counted: if they still lived, the insertion would fail.
+ */
+static void count(const struct call *call, const struct lease *l, uint64_t *out_bytes,
+		  size_t *out_pending)
+{
+	const struct handoff *job = call->job;
+
+	*out_bytes = l->m->umem_bytes;
+	*out_pending = 0;
+	for (size_t i = 0; i < call->core->socks.n; i++) {
+		const struct sock *s = call->core->socks.at[i];
+		bool pending = s->m->state == XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
+
+		if (s->lease != l->m->id)
+			continue;
+		*out_pending += pending;
+		for (size_t q = 0; q < job->spec.n && !pending; q++)
+			*out_bytes -= job->spec.queue[q] == s->m->queue ? s->m->umem_bytes : 0;
+	}
+}
+
+static int check_limits(struct call *call, const struct lease *l)
+{
+	const struct handoff *job = call->job;
+	const struct limits *limits = &call->core->limits;
+	uint64_t bytes;
+	size_t pending;
+
+	count(call, l, &bytes, &pending);
+	if (job->spec.n + pending > limits->sockets_per_lease)
+		return call_fail(
+			call, RESOURCE_EXHAUSTED,
+			"%zu sockets (%zu of them await their bind) are more than the %u that a "
+			"lease may have",
+			job->spec.n + pending, pending, limits->sockets_per_lease);
+	if (bytes + job->umem_bytes > limits->umem_bytes_per_lease)
+		return call_fail(
+			call, RESOURCE_EXHAUSTED,
+			"a UMEM of %llu KiB beside the %llu KiB that this lease has is more than the "
+			"%llu KiB it may have (`limits.umemBytesPerLease` in the daemon's "
+			"configuration)",
+			(unsigned long long)job->umem_bytes / 1024,
+			(unsigned long long)bytes / 1024,
+			(unsigned long long)limits->umem_bytes_per_lease / 1024);
+	return 0;
+}
+
+/* The namespace is the one of the caller's connection: no path that could mean another one by now.
+ */
+static int check_netns(struct call *call, const struct lease *l)
+{
+	struct handoff *job = call->job;
+
+	if (l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE) {
+		if (job->unbound)
+			return call_fail(
+				call, FAILED_PRECONDITION,
+				"'%s' is shared with other leases: an unbound socket could be bound "
+				"to their queues; ask for a bound one",
+				l->m->interface);
+		close_fdp(&job->netns_fd);
+		job->netns_fd = -1; /* the device is here, whatever an administrator sent */
+		return 0;
+	}
+	if (job->unbound && !l->m->all_queues)
+		return call_fail(
+			call, FAILED_PRECONDITION,
+			"an unbound socket can be bound to any queue of '%s', and this lease has "
+			"not all of them",
+			l->m->interface);
+	job->only_device = job->unbound && !call->core->features.bind_to_device;
+	if (job->netns_fd < 0 && l->m->netns_cookie == call->peer.cookie && call->peer.sock >= 0) {
+		job->netns_fd = ioctl(call->peer.sock, SIOCGSKNS);
+		if (job->netns_fd < 0)
+			return fault_sys(&call->fault, errno,
+					 "cannot open the pod's network namespace");
+	} else if (job->netns_fd < 0 || job->inode != l->inode) {
+		return call_fail(call, INVALID_ARGUMENT,
+				 "netns_fd has to be the network namespace of container '%s'",
+				 l->m->container);
+	}
+	return 0;
+}
+
+/* ---- resuming kept sockets ---- */
+
+static int fill_reply(struct call *call);
+
+/* All sockets of one kept hand-off, in the order of the queues asked for; or none. */
+static bool find_kept(struct call *call, const struct lease *l)
+{
+	struct handoff *job = call->job;
+	const struct core *core = call->core;
+	uint64_t group = 0;
+	size_t found = 0, size = 0;
+
+	for (size_t i = 0; i < core->socks.n; i++) {
+		const struct sock *s = core->socks.at[i];
+
+		if (s->lease != l->m->id || !s->m->kept)
+			continue;
+		for (size_t q = 0; q < job->spec.n; q++) {
+			if (job->spec.queue[q] != s->m->queue || (group && s->group != group))
+				continue;
+			group = s->group;
+			job->socks[q] = s->m->id;
+			found++;
+		}
+	}
+	for (size_t i = 0; i < core->socks.n && group; i++)
+		size += ((const struct sock *)core->socks.at[i])->group == group;
+	if (found == job->spec.n && size == found)
+		return true;
+	memset(job->socks, 0, sizeof(job->socks));
+	return false;
+}
+
+static int resume(struct call *call)
+{
+	struct handoff *job = call->job;
+	const struct sock *first = sock_find(call->core, job->socks[0]);
+	const struct sock *leader = sock_find(call->core, first->group);
+
+	for (size_t i = 0; i < job->spec.n; i++) {
+		job->fds[i] = fcntl(sock_find(call->core, job->socks[i])->fd, F_DUPFD_CLOEXEC, 3);
+		if (job->fds[i] < 0)
+			return fault_sys(&call->fault, errno,
+					 "cannot hand the kept sockets out again");
+	}
+	close_fdp(&job->umem_fd);
+	job->umem_fd = fcntl(leader->memfd, F_DUPFD_CLOEXEC, 3);
+	if (job->umem_fd < 0)
+		return fault_sys(&call->fault, errno, "cannot hand the kept UMEM out again");
+	return fill_reply(call);
+}
+
+static int handoff_check(struct call *call)
+{
+	const Xskd__HandOffSocketRequest *req = call->req->hand_off_socket;
+	struct handoff *job = call->job;
+	struct program *p;
+	struct lease *l;
+	int err = find_lease(call, req->container, req->interface, &l);
+
+	if (!err)
+		err = program_of(call, l, &p);
+	if (!err)
+		err = check_queues(call, l, p);
+	if (err < 0)
+		return err;
+	job->lease = l->m->id;
+	job->program = p->m->id;
+	job->spec.ifindex = l->m->ifindex;
+	job->spec.device = l->m->device;
+	if (job->keep && find_kept(call, l)) {
+		err = resume(call);
+		return err ? err : CALL_DONE;
+	}
+	if (req->only_resume)
+		return call_fail(call, NOT_FOUND, "no sockets are kept for these queues of '%s'",
+				 req->interface);
+	err = check_limits(call, l);
+	if (!err)
+		err = check_netns(call, l);
+	if (err < 0)
+		return err;
+	/* The lease can be revoked while the worker is at it. */
+	job->spec.device = call_alloc(call, 16);
+	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
+	if (!job->spec.device || job->map_fd < 0)
+		return fault_sys(&call->fault, errno, "cannot hand off");
+	snprintf((char *)(uintptr_t)job->spec.device, 16, "%s", l->m->device);
+	return 0;
+}
+
+/* ---- make ---- */
+
+static int open_inside(struct call *call)
+{
+	struct handoff *job = call->job;
+	bool alone = true;
+	int home = -1, err = 0;
+
+	if (job->netns_fd >= 0)
+		err = netns_enter(job->netns_fd, &home);
+	if (err < 0)
+		return fault_sys(&call->fault, -err, "cannot enter the pod's network namespace");
+	if (job->only_device)
+		err = netns_only_device(job->spec.ifindex, &alone);
+	if (err < 0)
+		fault_sys(&call->fault, -err, "cannot list the pod's devices");
+	else if (!alone)
+		err = call_fail(
+			call, FAILED_PRECONDITION,
+			"the pod has other devices beside '%s', and this kernel would let an "
+			"unbound socket be bound to them: ask for a bound one",
+			job->spec.device);
+	else
+		err = xsk_open(&job->spec, job->fds, &call->fault);
+	if (home >= 0)
+		netns_leave(home);
+	return err;
+}
+
+static int handoff_make(struct call *call)
+{
+	struct handoff *job = call->job;
+	const struct xsk_spec *spec = &job->spec;
+	int err = open_inside(call);
+
+	if (err < 0)
+		return err;
+	call->made = true;
+	if (!job->unbound)
+		err = xsk_set_up(spec, job->fds, job->umem_fd, job->umem_bytes, &call->fault);
+	if (!err && !job->unbound && call->core->features.full_handoff) {
+		err = xsk_bind(spec, job->fds, &job->zero_copy, &call->fault);
+		job->bound = !err;
+	}
+	if (!err && (job->unbound || job->bound)) {
+		err = xsk_insert(spec, job->fds, job->map_fd, &call->fault);
+		job->inserted = !err;
+	}
+	if (!job->keep) { /* the last close of a UMEM frees its pages, which takes time */
+		close_fdp(&job->umem_fd);
+		job->umem_fd = -1;
+	}
+	return err;
+}
+
+/* ---- note, answer ---- */
+
+/* A queue whose socket ended unseen: the insertion has just proved it. */
+static void drop_stale(struct core *core, uint32_t program, uint32_t queue)
+{
+	struct sock *s = sock_at(core, program, queue);
+
+	if (s && s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
+		sock_drop(core, s, XSKD__EVENT_KIND__EVENT_SOCKET_RELEASED, "closed by its holder");
+}
+
+static Xskd__Socket *describe(const struct call *call, const struct lease *l, size_t i)
+{
+	const struct handoff *job = call->job;
+	const struct xsk_spec *spec = &job->spec;
+	Xskd__Socket m;
+
+	xskd__socket__init(&m);
+	m.queue = spec->queue[i];
+	m.state = job->unbound ? XSKD__SOCKET_STATE__SOCKET_UNBOUND
+		  : job->bound ? XSKD__SOCKET_STATE__SOCKET_BOUND
+			       : XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
+	if (!job->unbound) {
+		m.zero_copy = job->zero_copy;
+		m.frame_size = spec->frame_size;
+		m.headroom = spec->headroom;
+		m.fill_size = spec->fill_size;
+		m.completion_size = spec->completion_size;
+		m.rx_size = spec->rx_size;
+		m.tx_size = spec->tx_size;
+		m.umem_bytes = i ? 0 : job->umem_bytes;
+		m.need_wakeup = spec->need_wakeup;
+	}
+	m.kept = job->keep;
+	m.container = l->m->container;
+	m.interface = l->m->interface;
+	m.device = l->m->device;
+	m.handed_off_at = (uint64_t)time(NULL);
+	m.pid = call->peer.pid;
+	m.uid = call->peer.uid;
+	m.program_id = job->program;
+	return message_clone(&m);
+}
+
+/* What the daemon holds on to: a copy of a kept socket, or of one that is yet to be bound. */
+static int copy_for_ledger(const struct handoff *job, size_t i, int *out_fd, int *out_memfd)
+{
+	cleanup(close_fdp) int fd = -1;
+	cleanup(close_fdp) int memfd = -1;
+
+	if (job->keep || (!job->bound && !job->unbound)) {
+		fd = fcntl(job->fds[i], F_DUPFD_CLOEXEC, 3);
+		if (fd < 0)
+			return -errno;
+	}
+	if (job->keep && i == 0) {
+		memfd = fcntl(job->umem_fd, F_DUPFD_CLOEXEC, 3);
+		if (memfd < 0)
+			return -errno;
+	}
+	*out_fd = steal_fd(&fd);
+	*out_memfd = steal_fd(&memfd);
+	return 0;
+}
+
+static int note(struct call *call, const struct lease *l, size_t i)
+{
+	struct handoff *job = call->job;
+	Xskd__Socket *m = describe(call, l, i);
+	struct timespec now;
+	struct sock *s;
+	int fd = -1, memfd = -1, err;
+
+	if (!m)
+		return -ENOMEM;
+	err = copy_for_ledger(job, i, &fd, &memfd);
+	if (err < 0) {
+		xskd__socket__free_unpacked(m, NULL);
+		return err;
+	}
+	s = sock_add(call->core, m, job->lease, fd, memfd);
+	if (!s)
+		return -ENOMEM;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	s->conn = call->peer.conn;
+	s->wish = call->req->hand_off_socket->zero_copy;
+	s->multi_buffer = job->spec.multi_buffer;
+	s->deadline = now.tv_sec + BIND_WITHIN;
+	job->socks[i] = s->m->id;
+	s->group = job->socks[0];
+	return 0;
+}
+
+static int handoff_note(struct call *call)
+{
+	struct handoff *job = call->job;
+	struct core *core = call->core;
+	const struct lease *l = lease_find(core, job->lease);
+
+	if (!l || !program_find(core, job->program))
+		return call_fail(call, ABORTED,
+				 "the lease or its program ended while the socket was made");
+	for (size_t i = 0; i < job->spec.n && job->inserted; i++)
+		drop_stale(core, job->program, job->spec.queue[i]);
+	for (size_t i = 0; i < job->spec.n; i++) {
+		int err = note(call, l, i);
+
+		if (err < 0) {
+			while (i--)
+				sock_drop(core, sock_find(core, job->socks[i]), 0, NULL);
+			return fault_sys(&call->fault, -err, "cannot note the socket");
+		}
+	}
+	return fill_reply(call);
+}
+
+static int fill_reply(struct call *call)
+{
+	struct handoff *job = call->job;
+	Xskd__HandOffSocketReply *reply = call_alloc(call, sizeof(*reply));
+	Xskd__Socket *sockets = call_alloc(call, job->spec.n * sizeof(*sockets));
+	Xskd__Socket **list = call_alloc(call, job->spec.n * sizeof(*list));
+
+	if (!reply || !sockets || !list)
+		return fault_sys(&call->fault, ENOMEM, "cannot answer");
+	for (size_t i = 0; i < job->spec.n; i++) {
+		int place = fdset_add(&call->out, steal_fd(&job->fds[i]));
+
+		sockets[i] = *sock_find(call->core, job->socks[i])->m;
+		sockets[i].socket_fd = (uint32_t)place; /* cannot fail: 63 sockets and a UMEM fit */
+		list[i] = &sockets[i];
+	}
+	xskd__hand_off_socket_reply__init(reply);
+	reply->n_sockets = job->spec.n;
+	reply->sockets = list;
+	reply->ifindex = job->spec.ifindex;
+	reply->resumed = !call->made;
+	if (reply->resumed)
+		reply->umem_fd = (uint32_t)fdset_add(&call->out, steal_fd(&job->umem_fd));
+	call->reply.result_case = XSKD__REPLY__RESULT_HAND_OFF_SOCKET;
+	call->reply.hand_off_socket = reply;
+	return 0;
+}
+
+/* On a worker, as the close of a bound socket must be. A kept socket stays: it can be asked for
+ * again. */
+static void handoff_undo(struct call *call)
+{
+	struct handoff *job = call->job;
+
+	if (!call->failed && job->keep)
+		return;
+	for (size_t i = 0; i < job->spec.n; i++) {
+		if (job->inserted)
+			xsk_remove(job->map_fd, job->spec.queue[i]);
+		close_fdp(&job->fds[i]);
+		job->fds[i] = -1;
+	}
+	fdset_done(&call->out);
+}
+
+static void handoff_done(void *arg)
+{
+	struct handoff *job = arg;
+
+	close_fdp(&job->map_fd);
+	close_fdp(&job->netns_fd);
+	close_fdp(&job->umem_fd);
+	for (size_t i = 0; i < job->spec.n; i++)
+		close_fdp(&job->fds[i]); /* only copies of kept ones are left here, whose close is
+					    quick */
+}
+
+const struct method method_hand_off_socket = {
+	.call = XSKD__REQUEST__CALL_HAND_OFF_SOCKET,
+	.name = "HandOffSocket",
+	.audit = true,
+	.shape = handoff_shape,
+	.steps = { { handoff_check, false }, { handoff_make, true }, { handoff_note, false } },
+	.undo = handoff_undo,
+	.done = handoff_done,
+};

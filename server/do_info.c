@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/* GetInfo, WatchEvents: what needs no lease and changes nothing. */
+#include <errno.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "method.h"
+
+struct info {
+	Xskd__GetInfoReply reply;
+	Xskd__Features features;
+	Xskd__Limits limits;
+	struct utsname uname;
+};
+
+static void count_own(const struct core *core, uint64_t cookie, Xskd__GetInfoReply *reply)
+{
+	for (size_t i = 0; i < core->leases.n; i++) {
+		const struct lease *l = core->leases.at[i];
+
+		if (l->m->netns_cookie == cookie) {
+			reply->leases++;
+			reply->sockets += l->m->sockets;
+		}
+	}
+}
+
+static int get_info(struct call *call)
+{
+	static char version[] = XSKD_VERSION;
+	const struct core *core = call->core;
+	struct info *info = call_alloc(call, sizeof(*info));
+
+	if (!info)
+		return fault_sys(&call->fault, ENOMEM, "cannot tell about the daemon");
+	xskd__get_info_reply__init(&info->reply);
+	xskd__features__init(&info->features);
+	xskd__limits__init(&info->limits);
+	uname(&info->uname);
+	info->features.full_handoff = core->features.full_handoff;
+	info->features.bind_to_device = core->features.bind_to_device;
+	info->features.multi_buffer = core->features.multi_buffer;
+	info->limits.packet_bytes = PACKET_MAX;
+	info->limits.packet_fds = FDSET_MAX;
+	info->limits.calls_in_flight = core->limits.calls_in_flight;
+	info->limits.connections_per_netns = core->limits.connections_per_netns;
+	info->limits.sockets_per_lease = core->limits.sockets_per_lease;
+	info->limits.umem_bytes_per_lease = core->limits.umem_bytes_per_lease;
+	info->reply.version = version;
+	info->reply.protocol = 1;
+	info->reply.kernel = info->uname.release;
+	info->reply.admin = call->peer.admin;
+	info->reply.netns_cookie = call->peer.cookie;
+	info->reply.features = &info->features;
+	info->reply.limits = &info->limits;
+	info->reply.started_at = (uint64_t)core->started_at;
+	if (call->peer.admin) {
+		info->reply.programs = (uint32_t)core->programs.n;
+		info->reply.leases = (uint32_t)core->leases.n;
+		info->reply.sockets = (uint32_t)core->socks.n;
+		info->reply.connections = core->connections;
+	} else {
+		count_own(core, call->peer.cookie, &info->reply);
+	}
+	call->reply.result_case = XSKD__REPLY__RESULT_GET_INFO;
+	call->reply.get_info = &info->reply;
+	return 0;
+}
+
+const struct method method_get_info = {
+	.call = XSKD__REQUEST__CALL_GET_INFO,
+	.name = "GetInfo",
+	.steps = { { get_info, false } },
+};
+
+static int watch_events(struct call *call)
+{
+	struct core *core = call->core;
+	struct watcher w = {
+		.conn = call->peer.conn,
+		.call = call->req->id,
+		.admin = call->peer.admin,
+		.cookie = call->peer.cookie,
+	};
+	Xskd__WatchEventsReply *reply = call_alloc(call, sizeof(*reply));
+
+	for (size_t i = 0; i < core->n_watchers; i++) {
+		if (core->watchers[i].conn == w.conn)
+			return call_fail(call, ALREADY_EXISTS, "this connection watches already");
+	}
+	if (!reply || watch_add(core, &w) < 0)
+		return fault_sys(&call->fault, ENOMEM, "cannot watch");
+	xskd__watch_events_reply__init(reply);
+	call->reply.result_case = XSKD__REPLY__RESULT_WATCH_EVENTS;
+	call->reply.watch_events = reply;
+	return 0;
+}
+
+const struct method method_watch_events = {
+	.call = XSKD__REQUEST__CALL_WATCH_EVENTS,
+	.name = "WatchEvents",
+	.steps = { { watch_events, false } },
+};

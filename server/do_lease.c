@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+/* GrantLease, ListLeases. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "method.h"
+#include "netns.h"
+
+#define QUEUES_MAX 1024
+#define LABELS_MAX 16
+#define LABEL_MAX  256
+
+/* ---- GrantLease ---- */
+
+struct grant {
+	int netns_fd;
+	ino_t inode;
+	bool queue_mode;
+	const char *device;
+	uint64_t cookie;
+	int nsid;
+	struct device dev;
+	Xskd__Lease *lease;
+};
+
+static int shape_labels(struct call *call)
+{
+	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+
+	if (req->n_labels > LABELS_MAX)
+		return call_fail(call, INVALID_ARGUMENT, "%zu labels are more than %d",
+				 req->n_labels, LABELS_MAX);
+	for (size_t i = 0; i < req->n_labels; i++) {
+		if (!*req->labels[i]->key || strlen(req->labels[i]->key) > LABEL_MAX ||
+		    strlen(req->labels[i]->value) > LABEL_MAX)
+			return call_fail(
+				call, INVALID_ARGUMENT,
+				"label '%.32s': key and value have at most %d bytes, the key at "
+				"least one",
+				req->labels[i]->key, LABEL_MAX);
+	}
+	return 0;
+}
+
+static int shape_queues(struct call *call)
+{
+	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+
+	if (req->n_queues > QUEUES_MAX)
+		return call_fail(call, INVALID_ARGUMENT, "%zu queues are more than %d",
+				 req->n_queues, QUEUES_MAX);
+	for (size_t i = 1; i < req->n_queues; i++) {
+		if (req->queues[i] <= req->queues[i - 1])
+			return call_fail(
+				call, INVALID_ARGUMENT,
+				"queues must be in ascending order, each once: %u comes after %u",
+				req->queues[i], req->queues[i - 1]);
+	}
+	return 0;
+}
+
+static int grant_shape(struct call *call)
+{
+	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+	struct grant *job = call_alloc(call, sizeof(*job));
+	int err;
+
+	if (!job)
+		return fault_sys(&call->fault, ENOMEM, "cannot grant a lease");
+	job->netns_fd = -1;
+	call->job = job;
+	job->queue_mode = *req->device;
+	job->device = job->queue_mode ? req->device : req->interface;
+	err = shape_container(call, req->container);
+	if (!err)
+		snprintf(call->subject, sizeof(call->subject), "%s@%.15s", req->container,
+			 req->interface);
+	if (!err)
+		err = shape_interface(call, req->interface);
+	if (!err)
+		err = shape_interface(call, job->device);
+	if (!err)
+		err = shape_queues(call);
+	if (!err)
+		err = shape_labels(call);
+	if (!err)
+		err = shape_netns(call, req->netns_fd, &job->netns_fd, &job->inode);
+	if (err < 0)
+		return err;
+	if (job->netns_fd < 0)
+		return call_fail(call, INVALID_ARGUMENT,
+				 "a lease needs the container's network namespace");
+	if (job->inode == call->core->inode)
+		return call_fail(
+			call, INVALID_ARGUMENT,
+			"the namespace is the host's own: every program there would hold the "
+			"lease; give the pod a network namespace (hostNetwork: false)");
+	shape_lane(call, job->queue_mode ? call->core->inode : job->inode, job->device);
+	return 0;
+}
+
+static bool same_queues(const Xskd__GrantLeaseRequest *req, const struct lease *l)
+{
+	if (!req->n_queues)
+		return l->m->all_queues;
+	return req->n_queues == l->m->n_queues &&
+	       !memcmp(req->queues, l->m->queues, req->n_queues * sizeof(*req->queues));
+}
+
+static int reply_lease(struct call *call, const struct lease *l)
+{
+	Xskd__GrantLeaseReply *reply = call_alloc(call, sizeof(*reply));
+
+	if (!reply)
+		return fault_sys(&call->fault, ENOMEM, "cannot tell about the lease");
+	xskd__grant_lease_reply__init(reply);
+	reply->lease = l->m;
+	call->reply.result_case = XSKD__REPLY__RESULT_GRANT_LEASE;
+	call->reply.grant_lease = reply;
+	return 0;
+}
+
+static int grant_check(struct call *call)
+{
+	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+	const struct grant *job = call->job;
+	const struct core *core = call->core;
+	const struct lease *l = lease_by_key(core, req->container, req->interface);
+	bool mode = l && (l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE) == job->queue_mode;
+
+	if (l && l->inode == job->inode && mode && !strcmp(l->m->device, job->device) &&
+	    same_queues(req, l)) {
+		int err = reply_lease(call, l);
+
+		return err ? err : CALL_DONE;
+	}
+	if (l)
+		return call_fail(
+			call, ALREADY_EXISTS,
+			"container '%s' has a lease on '%s' already, with another namespace, "
+			"device or other queues: revoke that one first",
+			req->container, req->interface);
+	for (size_t i = 0; i < core->leases.n; i++) {
+		l = core->leases.at[i];
+		if (l->inode == job->inode && !strcmp(l->m->interface, req->interface))
+			return call_fail(
+				call, ALREADY_EXISTS,
+				"'%s' of this network namespace is leased to container '%s': "
+				"revoke that lease first",
+				req->interface, l->m->container);
+	}
+	return 0;
+}
+
+static int look_inside(struct call *call)
+{
+	struct grant *job = call->job;
+	int home, err;
+
+	err = netns_enter(job->netns_fd, &home);
+	if (err < 0)
+		return fault_sys(&call->fault, -err,
+				 "cannot enter the container's network namespace");
+	err = netns_cookie(&job->cookie);
+	if (err < 0)
+		fault_sys(&call->fault, -err, "cannot tell the cookie of the network namespace");
+	if (!err && !job->queue_mode) {
+		err = device_find(job->device, &job->dev);
+		if (err < 0)
+			fault_sys(&call->fault, -err,
+				  "cannot find interface '%s' in the container's network namespace",
+				  job->device);
+	}
+	netns_leave(home);
+	return err;
+}
+
+static int grant_look(struct call *call)
+{
+	struct grant *job = call->job;
+	int err = look_inside(call);
+
+	if (err < 0)
+		return err;
+	if (job->queue_mode) {
+		err = device_find(job->device, &job->dev);
+		if (err < 0)
+			return fault_sys(&call->fault, -err, "cannot find device '%s' on the host",
+					 job->device);
+	}
+	err = netns_nsid(job->netns_fd, &job->nsid);
+	if (err < 0)
+		return fault_sys(&call->fault, -err, "cannot give the network namespace a number");
+	return 0;
+}
+
+static int judge_queues(struct call *call, uint32_t *queues, size_t n)
+{
+	const struct grant *job = call->job;
+	const struct core *core = call->core;
+
+	if (n && queues[n - 1] >= job->dev.queues)
+		return call_fail(call, INVALID_ARGUMENT, "'%s' has queues 0 to %u, there is no %u",
+				 job->device, job->dev.queues - 1, queues[n - 1]);
+	for (size_t i = 0; i < core->leases.n; i++) {
+		const struct lease *l = core->leases.at[i];
+
+		if (lease_inode(core, l) != (job->queue_mode ? core->inode : job->inode) ||
+		    l->m->ifindex != job->dev.ifindex)
+			continue;
+		for (size_t q = 0; q < n; q++) {
+			if (lease_has_queue(l, queues[q]))
+				return call_fail(
+					call, ALREADY_EXISTS,
+					"queue %u of '%s' is leased to container '%s': take "
+					"another, or revoke that lease",
+					queues[q], job->device, l->m->container);
+		}
+	}
+	return 0;
+}
+
+/* What the lease will be, now that the device is known. */
+static int grant_judge(struct call *call)
+{
+	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+	struct grant *job = call->job;
+	struct program *p = program_find(call->core, job->dev.xdp_prog_id);
+	uint32_t all[QUEUES_MAX];
+	Xskd__Lease m;
+	int err;
+
+	if (p && p->served && p->served != job->cookie)
+		return call_fail(
+			call, FAILED_PRECONDITION,
+			"the map of program %u on '%s' was given to an earlier lease, which may still "
+			"hold it: unload the program and load it again",
+			p->m->id, job->device);
+	xskd__lease__init(&m);
+	m.queues = req->queues;
+	m.n_queues = req->n_queues;
+	if (!req->n_queues) {
+		m.n_queues = job->dev.queues < QUEUES_MAX ? job->dev.queues : QUEUES_MAX;
+		for (uint32_t i = 0; i < m.n_queues; i++)
+			all[i] = i;
+		m.queues = all;
+	}
+	err = judge_queues(call, m.queues, m.n_queues);
+	if (err < 0)
+		return err;
+	m.container = req->container;
+	m.interface = req->interface;
+	m.device = (char *)(uintptr_t)job->device;
+	m.netns_cookie = job->cookie;
+	m.mode = job->queue_mode ? XSKD__LEASE_MODE__LEASE_MODE_QUEUE
+				 : XSKD__LEASE_MODE__LEASE_MODE_DEVICE;
+	m.all_queues = m.n_queues == job->dev.queues;
+	m.n_labels = req->n_labels;
+	m.labels = (Xskd__Lease__LabelsEntry **)req->labels; /* the same message, generated twice */
+	m.granted_at = (uint64_t)time(NULL);
+	m.ifindex = job->dev.ifindex;
+	m.program_id = p ? p->m->id : 0;
+	m.link_up = job->dev.up;
+	job->lease = message_clone(&m);
+	return job->lease ? 0 : fault_sys(&call->fault, ENOMEM, "cannot note the lease");
+}
+
+static int grant_write(struct call *call)
+{
+	struct grant *job = call->job;
+	const struct lease noted = { .m = job->lease, .inode = job->inode, .nsid = job->nsid };
+	Xskd__StateFile file;
+	char name[256];
+
+	call->made = true;
+	lease_file_name(job->lease, name, sizeof(name));
+	lease_file(&noted, &file);
+	return state_write(&call->core->state, STATE_LEASES, name, &file, &call->fault);
+}
+
+static int grant_enter(struct call *call)
+{
+	struct grant *job = call->job;
+	struct program *p = program_find(call->core, job->lease->program_id);
+	struct lease *l = lease_add(call->core, steal_ptr(&job->lease), job->inode, job->nsid);
+
+	if (!l)
+		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
+	if (p) /* its device may have been moved here since it was loaded */
+		program_moved(p, lease_inode(call->core, l),
+			      job->queue_mode ? call->core->cookie : job->cookie, l->m->ifindex,
+			      l->m->device);
+	watch_tell(call->core, XSKD__EVENT_KIND__EVENT_LEASE_GRANTED, l, NULL, "lease granted");
+	return reply_lease(call, l);
+}
+
+/* Only after a failure: a lease whose reply was lost stands, and asking again finds it. */
+static void grant_undo(struct call *call)
+{
+	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+	Xskd__Lease key;
+	char name[256];
+
+	if (!call->failed)
+		return;
+	xskd__lease__init(&key);
+	key.container = req->container;
+	key.interface = req->interface;
+	lease_file_name(&key, name, sizeof(name));
+	(void)!state_remove(&call->core->state, STATE_LEASES, name);
+}
+
+static void grant_done(void *arg)
+{
+	struct grant *job = arg;
+
+	close_fdp(&job->netns_fd);
+	if (job->lease)
+		xskd__lease__free_unpacked(job->lease, NULL);
+}
+
+const struct method method_grant_lease = {
+	.call = XSKD__REQUEST__CALL_GRANT_LEASE,
+	.name = "GrantLease",
+	.admin = true,
+	.audit = true,
+	.shape = grant_shape,
+	.steps = { { grant_check, false },
+		   { grant_look, true },
+		   { grant_judge, false },
+		   { grant_write, true },
+		   { grant_enter, false } },
+	.undo = grant_undo,
+	.done = grant_done,
+};
+
+/* ---- ListLeases ---- */
+
+static ProtobufCMessage *lease_message(struct call *call, void *item, uint64_t *out_id)
+{
+	const struct lease *l = item;
+
+	*out_id = l->m->id;
+	if (!call->peer.admin && l->m->netns_cookie != call->peer.cookie)
+		return NULL;
+	return &l->m->base;
+}
+
+static int list_leases(struct call *call)
+{
+	Xskd__ListLeasesReply *reply = call_alloc(call, sizeof(*reply));
+
+	if (!reply)
+		return fault_sys(&call->fault, ENOMEM, "cannot make the list");
+	xskd__list_leases_reply__init(reply);
+	call->reply.result_case = XSKD__REPLY__RESULT_LIST_LEASES;
+	call->reply.list_leases = reply;
+	return page_fill(call, &call->core->leases, &call->req->list_leases->after, lease_message,
+			 (void ***)&reply->leases, &reply->n_leases, &reply->next);
+}
+
+const struct method method_list_leases = {
+	.call = XSKD__REQUEST__CALL_LIST_LEASES,
+	.name = "ListLeases",
+	.steps = { { list_leases, false } },
+};

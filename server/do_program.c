@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+/* LoadProgram, UnloadProgram, ListPrograms, GetProgram. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "instance.h"
+#include "method.h"
+#include "netns.h"
+#include "pin.h"
+
+#define CONSTANTS_MAX 64
+
+/* ---- LoadProgram ---- */
+
+struct load {
+	int netns_fd, object_fd; /* -1: none */
+	ino_t inode;
+	uint64_t cookie;
+	struct instance_constant *constants;
+	struct instance instance;
+	Xskd__Program *program; /* the message that becomes the program's */
+};
+
+static int shape_constants(struct call *call, struct load *job)
+{
+	const Xskd__LoadProgramRequest *req = call->req->load_program;
+
+	if (req->n_constants > CONSTANTS_MAX)
+		return call_fail(call, INVALID_ARGUMENT, "%zu constants are more than %d",
+				 req->n_constants, CONSTANTS_MAX);
+	if (req->n_constants && !req->object_fd)
+		return call_fail(call, INVALID_ARGUMENT,
+				 "the default program has no constants: send an object with them");
+	job->constants = call_alloc(call, (req->n_constants + 1) * sizeof(*job->constants));
+	if (!job->constants)
+		return fault_sys(&call->fault, ENOMEM, "cannot take the constants in");
+	for (size_t i = 0; i < req->n_constants; i++) {
+		const Xskd__Constant *c = req->constants[i];
+
+		job->constants[i] = (struct instance_constant){
+			.name = c->name,
+			.value = c->value.len ? c->value.data : NULL,
+			.size = c->value.len,
+			.number = c->number,
+		};
+	}
+	return 0;
+}
+
+static int load_shape(struct call *call)
+{
+	const Xskd__LoadProgramRequest *req = call->req->load_program;
+	struct load *job = call_alloc(call, sizeof(*job));
+	int err;
+
+	if (!job)
+		return fault_sys(&call->fault, ENOMEM, "cannot load a program");
+	job->netns_fd = job->object_fd = -1;
+	job->instance = INSTANCE_INIT;
+	call->job = job;
+	err = shape_interface(call, req->interface);
+	if (!err)
+		err = shape_netns(call, req->netns_fd, &job->netns_fd, &job->inode);
+	if (err < 0)
+		return err;
+	if (req->mode > XSKD__XDP_MODE__XDP_MODE_GENERIC)
+		return call_fail(call, INVALID_ARGUMENT, "there is no XDP mode %d", (int)req->mode);
+	if (!req->object_fd && (*req->program || *req->map))
+		return call_fail(call, INVALID_ARGUMENT,
+				 "program and map are names in an object, but none was sent");
+	if (req->object_fd) {
+		job->object_fd = fdset_take(&call->fds, req->object_fd);
+		if (job->object_fd < 0)
+			return call_fail(call, INVALID_ARGUMENT,
+					 "the packet has no file descriptor %u", req->object_fd);
+	}
+	shape_lane(call, job->inode, req->interface);
+	return shape_constants(call, job);
+}
+
+static int load_check(struct call *call)
+{
+	const Xskd__LoadProgramRequest *req = call->req->load_program;
+	const struct load *job = call->job;
+	const struct program *p = program_at(call->core, job->inode, req->interface);
+
+	if (p)
+		return call_fail(
+			call, ALREADY_EXISTS,
+			"xskd has a program on '%s' already (id %u, '%s'): unload it first",
+			req->interface, p->m->id, p->m->name);
+	return 0;
+}
+
+static int describe(struct call *call, const struct device *dev, enum instance_mode granted)
+{
+	struct load *job = call->job;
+	Xskd__Program m;
+
+	xskd__program__init(&m);
+	m.id = job->instance.id;
+	m.name = job->instance.name;
+	m.interface = (char *)(uintptr_t)dev->name;
+	m.ifindex = dev->ifindex;
+	m.netns_cookie = job->cookie;
+	m.mode = granted == INSTANCE_GENERIC ? XSKD__XDP_MODE__XDP_MODE_GENERIC
+					     : XSKD__XDP_MODE__XDP_MODE_NATIVE;
+	m.custom = job->instance.custom;
+	m.map = job->instance.map_name;
+	m.map_entries = job->instance.map_entries;
+	m.map_id = job->instance.map_id;
+	m.link_id = job->instance.link_id;
+	m.loaded_at = (uint64_t)time(NULL);
+	job->program = message_clone(&m);
+	return job->program ? 0 : fault_sys(&call->fault, ENOMEM, "cannot note the program");
+}
+
+static int save(struct call *call, const struct load *job)
+{
+	const struct program noted = { .m = job->program, .inode = job->inode };
+	Xskd__StateFile file;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", job->program->id);
+	program_file(&noted, &file);
+	return state_write(&call->core->state, STATE_PROGRAMS, name, &file, &call->fault);
+}
+
+/*
+ * In the order that a kill at any point leaves something simple for the next start: pins without a
+ * pinned link or without a state file are half made, and removed.
+ */
+static int make(struct call *call)
+{
+	const Xskd__LoadProgramRequest *req = call->req->load_program;
+	struct load *job = call->job;
+	const char *bpf_dir = call->core->bpf_dir;
+	struct instance_spec spec = {
+		.object_fd = job->object_fd,
+		.program = req->program,
+		.map = req->map,
+		.constants = job->constants,
+		.n_constants = req->n_constants,
+	};
+	enum instance_mode granted;
+	struct device dev;
+	int err;
+
+	err = netns_cookie(&job->cookie);
+	if (!err)
+		err = device_find(req->interface, &dev);
+	if (err < 0)
+		return fault_sys(&call->fault, -err, "cannot find interface '%s'", req->interface);
+	spec.queues = dev.max_queues;
+	err = instance_make(&spec, &job->instance, &call->fault);
+	if (!err) {
+		call->made = true;
+		err = instance_pin(&job->instance, bpf_dir, &call->fault);
+	}
+	if (!err)
+		err = instance_attach(&job->instance, &dev, (enum instance_mode)req->mode, &granted,
+				      &call->fault);
+	if (!err)
+		err = instance_pin_link(&job->instance, bpf_dir, &call->fault);
+	if (!err)
+		err = describe(call, &dev, granted);
+	return err ? err : save(call, job);
+}
+
+static int load_make(struct call *call)
+{
+	struct load *job = call->job;
+	int home = -1;
+	int err = job->netns_fd < 0 ? 0 : netns_enter(job->netns_fd, &home);
+
+	if (err < 0)
+		return fault_sys(&call->fault, -err, "cannot enter the network namespace");
+	err = make(call);
+	if (home >= 0)
+		netns_leave(home);
+	return err;
+}
+
+static int reply_program(struct call *call, Xskd__Program *m)
+{
+	struct {
+		Xskd__LoadProgramReply load;
+		Xskd__GetProgramReply get;
+	} *reply = call_alloc(call, sizeof(*reply));
+
+	if (!reply)
+		return fault_sys(&call->fault, ENOMEM, "cannot tell about the program");
+	if (call->method == &method_load_program) {
+		xskd__load_program_reply__init(&reply->load);
+		reply->load.program = m;
+		call->reply.result_case = XSKD__REPLY__RESULT_LOAD_PROGRAM;
+		call->reply.load_program = &reply->load;
+	} else {
+		xskd__get_program_reply__init(&reply->get);
+		reply->get.program = m;
+		call->reply.result_case = XSKD__REPLY__RESULT_GET_PROGRAM;
+		call->reply.get_program = &reply->get;
+	}
+	return 0;
+}
+
+static int load_enter(struct call *call)
+{
+	struct load *job = call->job;
+	struct program *p = program_add(call->core, steal_ptr(&job->program), job->inode,
+					steal_fd(&job->instance.map_fd));
+
+	if (!p)
+		return fault_sys(&call->fault, ENOMEM, "cannot note the program");
+	snprintf(call->subject, sizeof(call->subject), "program %u on %s", p->m->id,
+		 p->m->interface);
+	return reply_program(call, p->m);
+}
+
+/* Only after a failure: a program whose reply was lost stays, and GetProgram finds it. */
+static void load_undo(struct call *call)
+{
+	struct load *job = call->job;
+	uint32_t id = job->instance.id;
+	char name[16];
+
+	if (!call->failed)
+		return;
+	snprintf(name, sizeof(name), "%u", id);
+	instance_done(&job->instance);
+	/* What cannot be removed now is found half made at the next start. */
+	(void)!pin_remove(call->core->bpf_dir, id);
+	(void)!state_remove(&call->core->state, STATE_PROGRAMS, name);
+}
+
+static void load_done(void *arg)
+{
+	struct load *job = arg;
+
+	instance_done(&job->instance);
+	close_fdp(&job->object_fd);
+	close_fdp(&job->netns_fd);
+	if (job->program)
+		xskd__program__free_unpacked(job->program, NULL);
+}
+
+const struct method method_load_program = {
+	.call = XSKD__REQUEST__CALL_LOAD_PROGRAM,
+	.name = "LoadProgram",
+	.admin = true,
+	.audit = true,
+	.shape = load_shape,
+	.steps = { { load_check, false }, { load_make, true }, { load_enter, false } },
+	.undo = load_undo,
+	.done = load_done,
+};
+
+/* ---- UnloadProgram ---- */
+
+struct unload {
+	ino_t inode;
+	uint32_t id;
+	int map_fd;
+	char interface[16];
+	uint32_t *queues; /* where sockets were seen last */
+	size_t n_queues;
+};
+
+static int unload_shape(struct call *call)
+{
+	const Xskd__UnloadProgramRequest *req = call->req->unload_program;
+	struct unload *job = call_alloc(call, sizeof(*job));
+	const struct program *p;
+	cleanup(close_fdp) int netns_fd = -1;
+	int err;
+
+	if (!job)
+		return fault_sys(&call->fault, ENOMEM, "cannot unload a program");
+	job->map_fd = -1;
+	call->job = job;
+	err = shape_netns(call, req->netns_fd, &netns_fd, &job->inode);
+	if (!err && !req->id)
+		err = shape_interface(call, req->interface);
+	if (err < 0)
+		return err;
+	p = req->id ? program_find(call->core, req->id) : NULL;
+	shape_lane(call, p ? p->inode : job->inode, p ? p->m->interface : req->interface);
+	return 0;
+}
+
+static int unload_check(struct call *call)
+{
+	const Xskd__UnloadProgramRequest *req = call->req->unload_program;
+	struct core *core = call->core;
+	struct unload *job = call->job;
+	struct program *p;
+	int err = find_program(call, req->id, job->inode, req->interface, &p);
+
+	if (err < 0)
+		return err;
+	job->id = p->m->id;
+	snprintf(job->interface, sizeof(job->interface), "%s", p->m->interface);
+	job->queues = call_alloc(call, (core->socks.n + 1) * sizeof(*job->queues));
+	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
+	if (!job->queues || job->map_fd < 0)
+		return fault_sys(&call->fault, errno, "cannot unload program %u", p->m->id);
+	for (size_t i = 0; i < core->socks.n; i++) {
+		const struct sock *s = core->socks.at[i];
+
+		if (s->m->program_id == job->id)
+			job->queues[job->n_queues++] = s->m->queue;
+	}
+	return 0;
+}
+
+static int unload_remove(struct call *call)
+{
+	struct unload *job = call->job;
+	char name[16];
+	int err;
+
+	for (size_t i = 0; i < job->n_queues && !call->req->unload_program->force; i++) {
+		bool held = false;
+
+		if (xsk_held(job->map_fd, job->queues[i], &held) == 0 && held)
+			return call_fail(
+				call, FAILED_PRECONDITION,
+				"queue %u of '%s' has a socket that receives through program %u: "
+				"end its holder (`xskctl socket list`), or unload with force",
+				job->queues[i], job->interface, job->id);
+	}
+	snprintf(name, sizeof(name), "%u", job->id);
+	err = pin_remove(call->core->bpf_dir, job->id);
+	if (!err)
+		err = state_remove(&call->core->state, STATE_PROGRAMS, name);
+	if (err < 0)
+		return fault_sys(&call->fault, -err, "cannot remove the pins of program %u",
+				 job->id);
+	return 0;
+}
+
+static int unload_note(struct call *call)
+{
+	const struct unload *job = call->job;
+	struct program *p = program_find(call->core, job->id);
+	Xskd__UnloadProgramReply *reply = call_alloc(call, sizeof(*reply));
+
+	if (p)
+		program_drop(call->core, p);
+	if (!reply)
+		return fault_sys(&call->fault, ENOMEM, "cannot answer");
+	xskd__unload_program_reply__init(reply);
+	call->reply.result_case = XSKD__REPLY__RESULT_UNLOAD_PROGRAM;
+	call->reply.unload_program = reply;
+	return 0;
+}
+
+static void unload_done(void *arg)
+{
+	struct unload *job = arg;
+
+	close_fdp(&job->map_fd);
+}
+
+const struct method method_unload_program = {
+	.call = XSKD__REQUEST__CALL_UNLOAD_PROGRAM,
+	.name = "UnloadProgram",
+	.admin = true,
+	.audit = true,
+	.shape = unload_shape,
+	.steps = { { unload_check, false }, { unload_remove, true }, { unload_note, false } },
+	.done = unload_done,
+};
+
+/* ---- GetProgram, ListPrograms ---- */
+
+static int get_program(struct call *call)
+{
+	const Xskd__GetProgramRequest *req = call->req->get_program;
+	cleanup(close_fdp) int netns_fd = -1;
+	struct program *p;
+	ino_t inode;
+	int err = shape_netns(call, req->netns_fd, &netns_fd, &inode);
+
+	if (!err && !req->id)
+		err = shape_interface(call, req->interface);
+	if (!err)
+		err = find_program(call, req->id, inode, req->interface, &p);
+	return err ? err : reply_program(call, p->m);
+}
+
+const struct method method_get_program = {
+	.call = XSKD__REQUEST__CALL_GET_PROGRAM,
+	.name = "GetProgram",
+	.admin = true,
+	.shape = get_program, /* all that it does is cheap, and the namespace fd must be taken here
+			       */
+};
+
+static ProtobufCMessage *program_message(struct call *call, void *item, uint64_t *out_id)
+{
+	const struct program *p = item;
+
+	(void)call;
+	*out_id = p->m->id;
+	return &p->m->base;
+}
+
+static int list_programs(struct call *call)
+{
+	Xskd__ListProgramsReply *reply = call_alloc(call, sizeof(*reply));
+	uint64_t asked = call->req->list_programs->after;
+	uint32_t after = asked < UINT32_MAX ? (uint32_t)asked : UINT32_MAX;
+
+	if (!reply)
+		return fault_sys(&call->fault, ENOMEM, "cannot make the list");
+	xskd__list_programs_reply__init(reply);
+	call->reply.result_case = XSKD__REPLY__RESULT_LIST_PROGRAMS;
+	call->reply.list_programs = reply;
+	return page_fill(call, &call->core->programs, &after, program_message,
+			 (void ***)&reply->programs, &reply->n_programs, &reply->next);
+}
+
+const struct method method_list_programs = {
+	.call = XSKD__REQUEST__CALL_LIST_PROGRAMS,
+	.name = "ListPrograms",
+	.admin = true,
+	.steps = { { list_programs, false } },
+};

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+/* RevokeLease: the end of leases, and of what their sockets receive. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "method.h"
+
+struct entry {
+	int map_fd;
+	uint32_t queue;
+};
+
+struct revoke {
+	uint32_t revoked;
+	char (*files)[256];
+	size_t n_files;
+	struct entry *entries;
+	size_t n_entries;
+};
+
+static int revoke_shape(struct call *call)
+{
+	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
+	const struct lease *l;
+	int err = shape_container(call, req->container);
+
+	if (!err && *req->interface)
+		err = shape_interface(call, req->interface);
+	if (err < 0)
+		return err;
+	snprintf(call->subject, sizeof(call->subject), "%s@%.15s", req->container,
+		 *req->interface ? req->interface : "*");
+	l = lease_by_key(call->core, req->container, req->interface);
+	if (l)
+		shape_lane(call, lease_inode(call->core, l), l->m->device);
+	return 0;
+}
+
+static bool is_meant(const struct lease *l, const Xskd__RevokeLeaseRequest *req)
+{
+	return !strcmp(l->m->container, req->container) &&
+	       (!*req->interface || !strcmp(l->m->interface, req->interface));
+}
+
+/* Its sockets leave the map on a worker; the program may be unloaded meanwhile, so by a copy of its
+ * fd. */
+static void note_entries(struct call *call, const struct lease *l)
+{
+	struct revoke *job = call->job;
+	const struct core *core = call->core;
+
+	for (size_t i = 0; i < core->socks.n; i++) {
+		const struct sock *s = core->socks.at[i];
+		const struct program *p = program_find(core, s->m->program_id);
+		struct entry *e = &job->entries[job->n_entries];
+
+		if (s->lease != l->m->id || !p)
+			continue;
+		e->queue = s->m->queue;
+		e->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
+		if (e->map_fd >= 0)
+			job->n_entries++;
+	}
+}
+
+static int revoke_take(struct call *call)
+{
+	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
+	struct core *core = call->core;
+	struct revoke *job = call_alloc(call, sizeof(*job));
+
+	if (!job)
+		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
+	job->entries = call_alloc(call, (core->socks.n + 1) * sizeof(*job->entries));
+	for (size_t i = 0; i < core->leases.n; i++)
+		job->n_files += is_meant(core->leases.at[i], req);
+	job->files = call_alloc(call, (job->n_files + 1) * sizeof(*job->files));
+	if (!job->files || !job->entries)
+		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
+	call->job = job;
+	for (size_t i = core->leases.n; i--;) {
+		struct lease *l = core->leases.at[i];
+
+		if (!is_meant(l, req))
+			continue;
+		lease_file_name(l->m, job->files[job->revoked++], sizeof(*job->files));
+		note_entries(call, l);
+		lease_drop(core, l, "revoked");
+	}
+	return 0;
+}
+
+static int revoke_remove(struct call *call)
+{
+	struct revoke *job = call->job;
+	int err = 0;
+
+	for (size_t i = 0; i < job->n_entries; i++)
+		xsk_remove(job->entries[i].map_fd, job->entries[i].queue);
+	for (size_t i = 0; i < job->n_files; i++) {
+		int e = state_remove(&call->core->state, STATE_LEASES, job->files[i]);
+
+		err = err ? err : e;
+	}
+	if (err < 0)
+		return fault_sys(&call->fault, -err,
+				 "the lease has ended, but its state file cannot be removed");
+	return 0;
+}
+
+static int revoke_answer(struct call *call)
+{
+	const struct revoke *job = call->job;
+	Xskd__RevokeLeaseReply *reply = call_alloc(call, sizeof(*reply));
+
+	if (!reply)
+		return fault_sys(&call->fault, ENOMEM, "cannot answer");
+	xskd__revoke_lease_reply__init(reply);
+	reply->revoked = job->revoked;
+	call->reply.result_case = XSKD__REPLY__RESULT_REVOKE_LEASE;
+	call->reply.revoke_lease = reply;
+	return 0;
+}
+
+static void revoke_done(void *arg)
+{
+	struct revoke *job = arg;
+
+	for (size_t i = 0; i < job->n_entries; i++)
+		close_fdp(&job->entries[i].map_fd);
+}
+
+const struct method method_revoke_lease = {
+	.call = XSKD__REQUEST__CALL_REVOKE_LEASE,
+	.name = "RevokeLease",
+	.admin = true,
+	.audit = true,
+	.shape = revoke_shape,
+	.steps = { { revoke_take, false }, { revoke_remove, true }, { revoke_answer, false } },
+	.done = revoke_done,
+};

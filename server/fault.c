@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fault.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int fault_set(struct fault *f, Xskd__Code code, int err, const char *fmt, ...)
+{
+	va_list args;
+
+	f->code = code;
+	f->err = err;
+	va_start(args, fmt);
+	vsnprintf(f->text, sizeof(f->text), fmt, args);
+	va_end(args);
+	return err ? -err : -EINVAL;
+}
+
+static Xskd__Code code_of(int err)
+{
+	switch (err) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return XSKD__CODE__NOT_FOUND;
+	case EEXIST:
+	case EBUSY:
+		return XSKD__CODE__FAILED_PRECONDITION;
+	case ENOMEM:
+	case ENOBUFS:
+	case ENOSPC:
+	case EMFILE:
+	case ENFILE:
+		return XSKD__CODE__RESOURCE_EXHAUSTED;
+	case EOPNOTSUPP:
+		return XSKD__CODE__UNIMPLEMENTED;
+	default:
+		return XSKD__CODE__INTERNAL;
+	}
+}
+
+int fault_sys(struct fault *f, int err, const char *fmt, ...)
+{
+	size_t at;
+	va_list args;
+
+	err = abs(err);
+	f->code = code_of(err);
+	f->err = err;
+	va_start(args, fmt);
+	vsnprintf(f->text, sizeof(f->text), fmt, args);
+	va_end(args);
+	at = strlen(f->text);
+	snprintf(f->text + at, sizeof(f->text) - at, ": %s", strerrordesc_np(err));
+	return err ? -err : -EINVAL;
+}
+
+void fault_done(struct fault *f)
+{
+	free(f->log);
+	*f = FAULT_INIT;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs calls: their quick steps on the loop thread, their blocking ones on libuv's workers. Calls
+ * of the same lane (a device, named by the call) run one after another in the order in which they
+ * came; different lanes run at the same time.
+ */
+#ifndef XSKD_LANE_H
+#define XSKD_LANE_H
+
+#include "call.h"
+
+struct uv_loop_s;
+
+struct lanes {
+	struct uv_loop_s *loop;
+	struct lane *first;
+	uint32_t running; /* calls, and fds on their way to be closed */
+};
+
+/*
+ * lanes_run() - run @call to its end; it is freed afterwards.
+ * @ended: called once, on the loop, perhaps before this returns: pack the reply and send it.
+ *	Return: whether it was sent, or will be. False takes back what the call made.
+ */
+void lanes_run(struct lanes *lanes, struct call *call, bool (*ended)(void *arg, struct call *call),
+	       void *arg);
+
+/* lanes_reap() - close fds on a worker: that of a bound AF_XDP socket blocks for a grace period. */
+void lanes_reap(struct lanes *lanes, struct fdset *fds);
+
+/* lanes_work() - a piece of work that is no call. @done runs on the loop. False: no memory. */
+bool lanes_work(struct lanes *lanes, void (*work)(void *arg), void (*done)(void *arg),
+		void *arg) must_check;
+
+#endif

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "log.h"
+
+#define BACKLOG          4096 /* a node's pods may all start at once */
+#define LISTEN_FDS_START 3
+
+static const struct {
+	const char *dir;
+	mode_t dir_mode, umask;
+} sockets[] = {
+	[LISTEN_ADMIN] = { "admin", 0700, 0177 },
+	[LISTEN_POD] = { "pod", 0755, 0111 },
+};
+
+static int make_dir(const char *path, mode_t mode, struct fault *fault)
+{
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return fault_sys(fault, errno, "cannot make %s", path);
+	if (chmod(path, mode) < 0) /* whatever the umask was */
+		return fault_sys(fault, errno, "cannot set the mode of %s", path);
+	return 0;
+}
+
+int listen_lock(const char *dir, const char *flag, int *out_lock, struct fault *fault)
+{
+	cleanup(close_fdp) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fault_sys(fault, errno, "cannot open %s", dir);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return fault_set(fault, XSKD__CODE__ALREADY_EXISTS, errno,
+				 "another xskd uses %s: end it, or name another directory with %s",
+				 dir, flag);
+	*out_lock = steal_fd(&fd);
+	return 0;
+}
+
+int listen_dirs(const char *run_dir, int *out_lock, struct fault *fault)
+{
+	char path[PATH_MAX];
+	int err = make_dir(run_dir, 0755, fault);
+
+	for (size_t i = 0; i < LISTENERS && !err; i++) {
+		if (snprintf(path, sizeof(path), "%s/%s", run_dir, sockets[i].dir) >=
+		    (int)sizeof(path))
+			return fault_sys(fault, ENAMETOOLONG, "cannot use %s", run_dir);
+		err = make_dir(path, sockets[i].dir_mode, fault);
+	}
+	return err ? err : listen_lock(run_dir, "--run-dir", out_lock, fault);
+}
+
+static int socket_path(const char *run_dir, enum listener which, struct sockaddr_un *out,
+		       struct fault *fault)
+{
+	out->sun_family = AF_UNIX;
+	if (snprintf(out->sun_path, sizeof(out->sun_path), "%s/%s/xskd.sock", run_dir,
+		     sockets[which].dir) >= (int)sizeof(out->sun_path))
+		return fault_set(
+			fault, XSKD__CODE__INVALID_ARGUMENT, ENAMETOOLONG,
+			"--run-dir '%s' is too long: the path of a Unix socket has at most %zu "
+			"characters",
+			run_dir, sizeof(out->sun_path) - 1);
+	return 0;
+}
+
+/* The run directory is locked: a socket that is there has nobody behind it any more. */
+static int bind_new(const struct sockaddr_un *addr, enum listener which, int *out,
+		    struct fault *fault)
+{
+	cleanup(close_fdp) int fd =
+		socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t before;
+	int bound;
+
+	if (fd < 0)
+		return fault_sys(fault, errno, "cannot make a Unix socket");
+	if (unlink(addr->sun_path) < 0 && errno != ENOENT)
+		return fault_sys(fault, errno, "cannot remove the old %s", addr->sun_path);
+	/* The mode must be right from the first moment, so not by a chmod() afterwards. */
+	before = umask(sockets[which].umask);
+	bound = bind(fd, (const struct sockaddr *)addr, sizeof(*addr));
+	umask(before);
+	if (bound < 0 || listen(fd, BACKLOG) < 0)
+		return fault_sys(fault, errno, "cannot listen on %s", addr->sun_path);
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+/* sd_listen_fds(3): descriptors from 3 on, meant for the process that LISTEN_PID names. */
+static int passed_fds(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+
+	if (!pid || !n || atol(pid) != (long)getpid())
+		return 0;
+	return atoi(n) > 0 && atoi(n) < 64 ? atoi(n) : 0;
+}
+
+static int take_passed(const struct sockaddr_un *addr)
+{
+	int n = passed_fds();
+
+	for (int fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + n; fd++) {
+		struct sockaddr_un bound = { 0 };
+		socklen_t len = sizeof(bound), type_len = sizeof(int);
+		int type = 0;
+
+		if (getsockname(fd, (struct sockaddr *)&bound, &len) < 0 ||
+		    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 ||
+		    type != SOCK_SEQPACKET || strcmp(bound.sun_path, addr->sun_path) != 0)
+			continue;
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
+			return fd;
+	}
+	return -1;
+}
+
+int listen_open(const char *run_dir, int out[LISTENERS], struct fault *fault)
+{
+	int fds[LISTENERS] = { -1, -1 };
+	int err = 0;
+
+	for (enum listener i = 0; i < LISTENERS && !err; i++) {
+		struct sockaddr_un addr = { 0 };
+
+		err = socket_path(run_dir, i, &addr, fault);
+		if (err < 0)
+			break;
+		fds[i] = take_passed(&addr);
+		if (fds[i] >= 0)
+			log_info("took %s over from systemd", addr.sun_path);
+		else
+			err = bind_new(&addr, i, &fds[i], fault);
+	}
+	if (err < 0) {
+		for (size_t i = 0; i < LISTENERS; i++)
+			close_fdp(&fds[i]);
+		return err;
+	}
+	memcpy(out, fds, sizeof(fds));
+	return 0;
+}
+
+void listen_notify(const char *message)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	cleanup(close_fdp) int fd = -1;
+
+	if (!len || len >= sizeof(addr.sun_path))
+		return;
+	memcpy(addr.sun_path, path, len);
+	if (*path == '@')
+		addr.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&addr,
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		log_warning("cannot tell systemd '%s': %s, ignoring it", message, strerror(errno));
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "log.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const char *const level_name[] = {
+	[LEVEL_ERROR] = "error",
+	[LEVEL_WARNING] = "warning",
+	[LEVEL_INFO] = "info",
+	[LEVEL_DEBUG] = "debug",
+};
+
+static enum log_level log_level = LEVEL_INFO;
+static bool log_json;
+
+void log_set(enum log_level level, bool json)
+{
+	log_level = level;
+	log_json = json;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= log_level;
+}
+
+bool log_level_parse(const char *word, enum log_level *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(level_name); i++) {
+		if (!strcmp(word, level_name[i])) {
+			*out = (enum log_level)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void timestamp(char *buf, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+	char seconds[32];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(buf, size, "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
+}
+
+/* A line leaves in one write, so that lines of several threads and processes do not mix. */
+static void put_json(const char *time, enum log_level level, const char *message,
+		     const struct log_field *fields, size_t n)
+{
+	json_t *line = json_pack("{s:s, s:s, s:s}", "time", time, "level", level_name[level], "msg",
+				 message);
+
+	for (size_t i = 0; line && i < n; i++) {
+		if (fields[i].value && *fields[i].value)
+			json_object_set_new(line, fields[i].key, json_string(fields[i].value));
+	}
+
+	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+
+	fprintf(stderr, "%s\n", text ? text : "{\"level\":\"error\",\"msg\":\"message lost\"}");
+	free(text);
+	json_decref(line);
+}
+
+/* Values come from outside too: what is not printable must not reach a terminal. */
+static void append_safe(char *line, size_t size, size_t *at, const char *s)
+{
+	for (; *s && *at + 2 < size; s++)
+		line[(*at)++] = (unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s;
+	line[*at] = '\0';
+}
+
+static void put_text(const char *time, enum log_level level, const char *message,
+		     const struct log_field *fields, size_t n)
+{
+	char line[2048];
+	size_t at = (size_t)snprintf(line, sizeof(line), "%s %-7s ", time, level_name[level]);
+
+	append_safe(line, sizeof(line), &at, message);
+	for (size_t i = 0; i < n; i++) {
+		if (!fields[i].value || !*fields[i].value)
+			continue;
+
+		bool quote = strpbrk(fields[i].value, " \"=") != NULL;
+
+		append_safe(line, sizeof(line), &at, " ");
+		append_safe(line, sizeof(line), &at, fields[i].key);
+		append_safe(line, sizeof(line), &at, quote ? "=\"" : "=");
+		append_safe(line, sizeof(line), &at, fields[i].value);
+		append_safe(line, sizeof(line), &at, quote ? "\"" : "");
+	}
+	fprintf(stderr, "%s\n", line);
+}
+
+void log_fields(enum log_level level, const char *message, const struct log_field *fields, size_t n)
+{
+	char time[64];
+
+	if (!log_enabled(level))
+		return;
+	timestamp(time, sizeof(time));
+	(log_json ? put_json : put_text)(time, level, message, fields, n);
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+	char message[1024];
+	va_list args;
+
+	if (!log_enabled(level))
+		return;
+	va_start(args, fmt);
+	vsnprintf(message, sizeof(message), fmt, args);
+	va_end(args);
+	log_fields(level, message, NULL, 0);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+
+#include "options.h"
+#include "server.h"
+
+int main(int argc, char **argv)
+{
+	struct fault fault = FAULT_INIT;
+	struct options options;
+
+	switch (options_parse(&options, argc, argv)) {
+	case OPTIONS_RUN:
+		break;
+	case OPTIONS_DONE:
+		return 0;
+	case OPTIONS_WRONG:
+		return 2;
+	}
+	log_set(options.log_level, options.log_json);
+	signal(SIGPIPE, SIG_IGN); /* a log reader that went away must not end the daemon */
+	if (server_run(&options, &fault) < 0) {
+		log_error("cannot start: %s", fault.text);
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "method.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "netns.h"
+
+static const struct method *const methods[] = {
+	&method_get_info,        &method_load_program, &method_unload_program,
+	&method_list_programs,   &method_get_program,  &method_grant_lease,
+	&method_revoke_lease,    &method_list_leases,  &method_get_xsk_map,
+	&method_hand_off_socket, &method_bind_socket,  &method_release_socket,
+	&method_list_sockets,    &method_get_stats,    &method_watch_events,
+};
+
+const struct method *method_find(Xskd__Request__CallCase call)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		if (methods[i]->call == call)
+			return methods[i];
+	}
+	return NULL;
+}
+
+/* ---- shape ---- */
+
+/* As dev_valid_name() of net/core/dev.c, and nothing that would need quoting in a log. */
+int shape_interface(struct call *call, const char *name)
+{
+	size_t len = strnlen(name, IFNAMSIZ);
+	bool good = len > 0 && len < IFNAMSIZ && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+
+	for (size_t i = 0; i < len && good; i++)
+		good = isgraph((unsigned char)name[i]) && !strchr("/:\"'\\", name[i]);
+	if (!good)
+		return call_fail(
+			call, INVALID_ARGUMENT,
+			"'%.32s' is no name of an interface: 1 to 15 characters, without '/', ':', "
+			"quotes and blanks",
+			name);
+	if (!*call->subject)
+		snprintf(call->subject, sizeof(call->subject), "%s", name);
+	return 0;
+}
+
+int shape_container(struct call *call, const char *name)
+{
+	size_t len = strnlen(name, 130);
+	bool good = len > 0 && len <= 128 && name[0] != '.';
+
+	for (size_t i = 0; i < len && good; i++)
+		good = isalnum((unsigned char)name[i]) || strchr("_-.", name[i]);
+	if (!good)
+		return call_fail(
+			call, INVALID_ARGUMENT,
+			"'%.32s' is no container id: 1 to 128 letters, digits, '_', '-', '.'",
+			name);
+	return 0;
+}
+
+int shape_netns(struct call *call, uint32_t place, int *out_fd, ino_t *out_inode)
+{
+	cleanup(close_fdp) int fd = -1;
+
+	*out_fd = -1;
+	*out_inode = call->core->inode;
+	if (!place)
+		return 0;
+	fd = fdset_take(&call->fds, place);
+	if (fd < 0)
+		return call_fail(call, INVALID_ARGUMENT, "the packet has no file descriptor %u",
+				 place);
+	if (netns_inode(fd, out_inode) < 0)
+		return call_fail(
+			call, INVALID_ARGUMENT,
+			"file descriptor %u is no network namespace: open /proc/PID/ns/net or "
+			"/run/netns/NAME",
+			place);
+	*out_fd = steal_fd(&fd);
+	return 0;
+}
+
+void shape_lane(struct call *call, ino_t inode, const char *device)
+{
+	snprintf(call->lane, sizeof(call->lane), "%llu/%s", (unsigned long long)inode, device);
+}
+
+/* ---- permission, existence ---- */
+
+static int no_lease(struct call *call, const char *interface)
+{
+	const struct index *by_netns = &call->core->leases_by_netns;
+	size_t i = index_after(by_netns, &(struct lease_key){ call->peer.cookie, "" });
+	const struct lease *other = i < by_netns->n ? by_netns->at[i] : NULL;
+
+	if (other && other->m->netns_cookie == call->peer.cookie)
+		return call_fail(
+			call, PERMISSION_DENIED,
+			"this network namespace has a lease on '%s', none on '%s': name that interface",
+			other->m->interface, interface);
+	if (call->peer.cookie == call->core->cookie)
+		return call_fail(
+			call, PERMISSION_DENIED,
+			"no lease on '%s' for the host's own network namespace, and there cannot be "
+			"one: run the program in a pod or a network namespace of its own",
+			interface);
+	return call_fail(
+		call, PERMISSION_DENIED,
+		"this network namespace (cookie %llu) has no lease on '%s': the CNI plugin grants one "
+		"to each pod of an xskd network, an administrator with `xskctl lease grant`",
+		(unsigned long long)call->peer.cookie, interface);
+}
+
+int find_lease(struct call *call, const char *container, const char *interface, struct lease **out)
+{
+	struct lease *l;
+
+	if (container && *container) {
+		if (!call->peer.admin)
+			return call_fail(
+				call, PERMISSION_DENIED,
+				"only administrators may name a container; leave it empty");
+		l = lease_by_key(call->core, container, interface);
+		if (!l)
+			return call_fail(call, NOT_FOUND, "container '%s' has no lease on '%s'",
+					 container, interface);
+	} else {
+		l = lease_of(call->core, call->peer.cookie, interface);
+		if (!l)
+			return no_lease(call, interface);
+	}
+	snprintf(call->subject, sizeof(call->subject), "%s@%s", l->m->container, l->m->interface);
+	*out = l;
+	return 0;
+}
+
+int find_program(struct call *call, uint32_t id, ino_t inode, const char *interface,
+		 struct program **out)
+{
+	struct program *p =
+		id ? program_find(call->core, id) : program_at(call->core, inode, interface);
+
+	if (!p && id)
+		return call_fail(call, NOT_FOUND, "xskd has no program %u: `xskctl program list`",
+				 id);
+	if (!p)
+		return call_fail(
+			call, NOT_FOUND,
+			"xskd has no program on '%s' of that namespace: `xskctl program list`",
+			interface);
+	snprintf(call->subject, sizeof(call->subject), "program %u on %s", p->m->id,
+		 p->m->interface);
+	*out = p;
+	return 0;
+}
+
+int program_of(struct call *call, const struct lease *l, struct program **out)
+{
+	struct program *p = l->m->program_id ? program_find(call->core, l->m->program_id) : NULL;
+
+	if (!p)
+		p = program_at(call->core, lease_inode(call->core, l), l->m->device);
+	if (!p || !p->m->ifindex)
+		return call_fail(
+			call, FAILED_PRECONDITION,
+			"no XDP program of xskd's is on '%s': an administrator has to load one first "
+			"(`xskctl program load %s`)",
+			l->m->device, l->m->device);
+	if (p->served && p->served != l->m->netns_cookie)
+		return call_fail(
+			call, FAILED_PRECONDITION,
+			"the map of program %u on '%s' was given to an earlier lease, which may still "
+			"hold it: unload the program and load it again",
+			p->m->id, l->m->device);
+	*out = p;
+	return 0;
+}
+
+/* ---- lists ---- */
+
+int page_fill(struct call *call, const struct index *ix, const void *after,
+	      ProtobufCMessage *(*message)(struct call *call, void *item, uint64_t *out_id),
+	      void ***out, size_t *out_n, uint64_t *out_next)
+{
+	size_t first = index_after(ix, after), n = 0, bytes = 0;
+	void **page = call_alloc(call, (ix->n - first + 1) * sizeof(*page));
+	uint64_t last = 0;
+
+	if (!page)
+		return fault_sys(&call->fault, ENOMEM, "cannot make the list");
+	*out_next = 0;
+	for (size_t i = first; i < ix->n; i++) {
+		uint64_t id;
+		ProtobufCMessage *m = message(call, ix->at[i], &id);
+
+		if (!m)
+			continue;
+		bytes += protobuf_c_message_get_packed_size(m) + 8;
+		if (bytes > PAGE_MAX && n) {
+			*out_next = last;
+			break;
+		}
+		page[n++] = m;
+		last = id;
+	}
+	*out = page;
+	*out_n = n;
+	return 0;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of methods, and what several of them check alike. A new call is a message pair in
+ * xskd.proto, a row in method.c, and its steps in the file of its noun.
+ */
+#ifndef XSKD_METHOD_H
+#define XSKD_METHOD_H
+
+#include "call.h"
+
+/* method_find() - Return: NULL where there is no such call. */
+const struct method *method_find(Xskd__Request__CallCase call);
+
+/* do_program.c */
+extern const struct method method_load_program;
+extern const struct method method_unload_program;
+extern const struct method method_list_programs;
+extern const struct method method_get_program;
+
+/* do_lease.c */
+extern const struct method method_grant_lease;
+extern const struct method method_list_leases;
+
+/* do_revoke.c */
+extern const struct method method_revoke_lease;
+
+/* do_map.c */
+extern const struct method method_get_xsk_map;
+extern const struct method method_get_stats;
+
+/* do_handoff.c */
+extern const struct method method_hand_off_socket;
+
+/* do_bind.c */
+extern const struct method method_bind_socket;
+
+/* do_socket.c */
+extern const struct method method_release_socket;
+extern const struct method method_list_sockets;
+
+/* do_info.c */
+extern const struct method method_get_info;
+extern const struct method method_watch_events;
+
+/* ---- shape ---- */
+
+/* shape_interface() - a name that the kernel would take; also sets the audit line's subject. */
+int shape_interface(struct call *call, const char *name) must_check;
+
+/* shape_container() - 1 to 128 of letters, digits, '_', '-', '.', not beginning with '.'. */
+int shape_container(struct call *call, const char *name) must_check;
+
+/*
+ * shape_netns() - take the namespace fd at @place out of the packet. @place 0: none; then @out_fd
+ * is -1 and @out_inode the daemon's own.
+ */
+int shape_netns(struct call *call, uint32_t place, int *out_fd, ino_t *out_inode) must_check;
+
+/* shape_lane() - calls on the same device wait for each other. */
+void shape_lane(struct call *call, ino_t inode, const char *device);
+
+/* ---- permission, existence ---- */
+
+/* find_lease() - of the caller's namespace, or, with @container, an administrator's choice. */
+int find_lease(struct call *call, const char *container, const char *interface,
+	       struct lease **out) must_check;
+
+/* find_program() - by id, or with 0 by place. */
+int find_program(struct call *call, uint32_t id, ino_t inode, const char *interface,
+		 struct program **out) must_check;
+
+/* program_of() - the program that serves a lease. */
+int program_of(struct call *call, const struct lease *l, struct program **out) must_check;
+
+/* ---- lists ---- */
+
+/* What fits in a page: the envelope and the last item's overhead have to go in the packet too. */
+#define PAGE_MAX (PACKET_MAX - 4096)
+
+/*
+ * page_fill() - the items of @ix after @after, as many as fit. @message: of an item, NULL: not for
+ * this caller. @out_next: to be asked for next, 0: that was all.
+ */
+int page_fill(struct call *call, const struct index *ix, const void *after,
+	      ProtobufCMessage *(*message)(struct call *call, void *item, uint64_t *out_id),
+	      void ***out, size_t *out_n, uint64_t *out_next) must_check;
+
+#endif

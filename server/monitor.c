@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "monitor.h"
+
+#include <errno.h>
+#include <linux/net_namespace.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "log.h"
+#include "netns.h"
+
+#define RECEIVE_BUFFER (1024 * 1024) /* a burst of pods starting at once */
+
+static int subscribe(int fd)
+{
+	const int groups[] = { RTNLGRP_LINK, RTNLGRP_NSID };
+	const int on = 1, size = RECEIVE_BUFFER;
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
+		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
+			       sizeof(groups[i])) < 0)
+			return -errno;
+	}
+	if (setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof(on)) < 0)
+		return -errno;
+	/* A smaller buffer only means that the fallback of monitor_read() is taken sooner. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	return 0;
+}
+
+int monitor_open(struct fault *fault)
+{
+	cleanup(close_fdp) int fd =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	int err = fd < 0 ? -errno : subscribe(fd);
+
+	if (err < 0)
+		return fault_sys(fault, -err,
+				 "cannot listen to the kernel's news of network devices");
+	return steal_fd(&fd);
+}
+
+static void on_link(struct core *core, struct nlmsghdr *nlh, int nsid)
+{
+	struct ifinfomsg *info = NLMSG_DATA(nlh);
+	uint32_t ifindex = (uint32_t)info->ifi_index;
+
+	if (info->ifi_family != AF_UNSPEC) /* a bridge speaks of its ports in the same words */
+		return;
+	if (nlh->nlmsg_type == RTM_DELLINK)
+		core_link_gone(core, nsid, ifindex);
+	else
+		core_link_changed(core, nsid, ifindex,
+				  (info->ifi_flags & IFF_UP) && (info->ifi_flags & IFF_RUNNING));
+}
+
+static void on_nsid_gone(struct core *core, struct nlmsghdr *nlh)
+{
+	struct rtgenmsg *gen = NLMSG_DATA(nlh);
+	struct attrs attrs = { (char *)gen + NLMSG_ALIGN(sizeof(*gen)),
+			       NLMSG_PAYLOAD(nlh, sizeof(*gen)) };
+	struct rtattr *a;
+	int nsid;
+
+	while ((a = attrs_next(&attrs))) {
+		if (a->rta_type != NETNSA_NSID)
+			continue;
+		memcpy(&nsid, RTA_DATA(a), sizeof(nsid));
+		core_netns_gone(core, nsid);
+	}
+}
+
+static void on_messages(struct core *core, char *buf, size_t len, int nsid)
+{
+	for (struct nlmsghdr *nlh = (struct nlmsghdr *)(void *)buf; NLMSG_OK(nlh, len);
+	     nlh = NLMSG_NEXT(nlh, len)) {
+		if (nlh->nlmsg_type == RTM_NEWLINK || nlh->nlmsg_type == RTM_DELLINK)
+			on_link(core, nlh, nsid);
+		else if (nlh->nlmsg_type == RTM_DELNSID &&
+			 nsid < 0) /* numbers of our own namespace */
+			on_nsid_gone(core, nlh);
+	}
+}
+
+/* The kernel dropped news for want of room: ask for what may have changed. */
+static void catch_up(struct core *core)
+{
+	log_warning("news of network devices was lost: looking at each leased device");
+	for (size_t i = core->leases.n; i--;) {
+		const struct lease *l = core->leases.at[i];
+		int nsid = lease_inode(core, l) == core->inode ? -1 : l->nsid;
+		uint32_t ifindex = l->m->ifindex;
+		struct device dev;
+		int err = device_find_at(l->nsid, 1, &dev);
+
+		if (err == -EINVAL)
+			core_netns_gone(core, l->nsid);
+		else if (device_find_at(nsid, ifindex, &dev) < 0)
+			core_link_gone(core, nsid, ifindex);
+		else
+			core_link_changed(core, nsid, ifindex, dev.up);
+	}
+}
+
+void monitor_read(int fd, struct core *core)
+{
+	for (;;) {
+		union {
+			struct cmsghdr align;
+			char buf[CMSG_SPACE(sizeof(int))];
+		} control;
+		_Alignas(struct nlmsghdr) char buf[16384];
+		struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
+		struct msghdr msg = {
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = sizeof(control),
+		};
+		ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
+		int nsid = -1;
+
+		if (n < 0 && errno == ENOBUFS) {
+			catch_up(core);
+			continue;
+		}
+		if (n < 0)
+			return;
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+			if (c->cmsg_level == SOL_NETLINK && c->cmsg_type == NETLINK_LISTEN_ALL_NSID)
+				memcpy(&nsid, CMSG_DATA(c), sizeof(nsid));
+		}
+		on_messages(core, buf, (size_t)n, nsid);
+	}
+}

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "conn.h"
+#include "instance.h"
+#include "lane.h"
+#include "listen.h"
+#include "log.h"
+#include "monitor.h"
+#include "netns.h"
+#include "pin.h"
+#include "sweep.h"
+
+#define TICK_MS      1000
+#define LAME_DUCK_MS 10000 /* after SIGTERM: so long may calls under way take */
+#define ACCEPT_BATCH 64
+
+/* A file descriptor that the loop waits for; @fd is ours to close once the handle has. */
+struct watch {
+	uv_poll_t poll;
+	struct server *server;
+	int fd;
+	bool active;
+};
+
+struct server {
+	uv_loop_t loop;
+	struct core core;
+	struct lanes lanes;
+	struct conns conns;
+	struct watch listeners[LISTENERS];
+	struct watch news;
+	uv_timer_t tick, farewell;
+	uv_signal_t signals[2];
+	uint64_t end_at; /* of the loop's clock: no later than that, once it is stopping */
+	int spare;       /* given up for a moment when the table of fds is full */
+	int run_lock, bpf_lock;
+	bool sweeping, stopping, left;
+	struct sweep *sweep;
+};
+
+/* ---- what core.h asks of the edge ---- */
+
+static void deliver(void *arg, const struct watcher *to, const Xskd__Event *event)
+{
+	struct server *s = arg;
+
+	conns_event(&s->conns, to, event);
+}
+
+static void reap(void *arg, struct fdset *fds)
+{
+	struct server *s = arg;
+
+	lanes_reap(&s->lanes, fds);
+}
+
+/* ---- accepting ---- */
+
+/*
+ * With no descriptor left, accept fails while the client still waits, and the loop would be woken
+ * for it for ever. So one is kept in reserve, to accept with it and hang up at once.
+ */
+static void turn_away(struct server *s, int listener)
+{
+	static time_t said;
+	time_t now = time(NULL);
+	int fd;
+
+	if (now != said)
+		log_error("no file descriptor is left: turning clients away");
+	said = now;
+	close_fdp(&s->spare);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	close_fdp(&fd);
+	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void on_accept(uv_poll_t *poll, int status, int events)
+{
+	struct watch *w = poll->data;
+	struct server *s = w->server;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH && status == 0; i++) {
+		int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			conn_new(&s->conns, fd, w == &s->listeners[LISTEN_ADMIN]);
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+			   errno == ENOBUFS) {
+			turn_away(s, w->fd);
+			return;
+		} else if (errno != ECONNABORTED && errno != EINTR) {
+			return;
+		}
+	}
+}
+
+/* ---- the clock, the news ---- */
+
+static void sweep_run(void *arg)
+{
+	sweep_look(((struct server *)arg)->sweep);
+}
+
+static void sweep_ran(void *arg)
+{
+	struct server *s = arg;
+
+	sweep_note(&s->core, s->sweep);
+	sweep_free(steal_ptr(&s->sweep));
+	s->sweeping = false;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+
+	sock_drop_pending(&s->core, 0);
+	if (s->sweeping)
+		return;
+	s->sweep = sweep_new(&s->core);
+	if (!s->sweep)
+		return;
+	s->sweeping = lanes_work(&s->lanes, sweep_run, sweep_ran, s);
+	if (!s->sweeping)
+		sweep_free(steal_ptr(&s->sweep));
+}
+
+static void on_news(uv_poll_t *poll, int status, int events)
+{
+	struct watch *w = poll->data;
+
+	(void)status;
+	(void)events;
+	monitor_read(w->fd, &w->server->core);
+}
+
+/* ---- the end ---- */
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+	struct watch *w = handle->data;
+
+	close_fdp(&w->fd);
+	w->fd = -1;
+}
+
+static void watch_stop(struct watch *w)
+{
+	if (w->active)
+		uv_close((uv_handle_t *)&w->poll, on_watch_closed);
+	w->active = false;
+}
+
+static void leave(struct server *s)
+{
+	if (s->left)
+		return;
+	s->left = true;
+	conns_close(&s->conns);
+	watch_stop(&s->news);
+	uv_close((uv_handle_t *)&s->tick, NULL);
+	uv_close((uv_handle_t *)&s->farewell, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
+		uv_close((uv_handle_t *)&s->signals[i], NULL);
+	/* The loop ends by itself when the last worker has. */
+}
+
+static void on_farewell(uv_timer_t *timer)
+{
+	struct server *s = timer->data;
+
+	if (conns_idle(&s->conns) || uv_now(&s->loop) >= s->end_at)
+		leave(s);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct server *s = handle->data;
+
+	if (s->stopping) {
+		log_info("another signal %d: ending at once", number);
+		leave(s);
+		return;
+	}
+	log_info("signal %d: finishing %u calls; programs and sockets stay", number,
+		 s->lanes.running);
+	s->stopping = true;
+	s->end_at = uv_now(&s->loop) + LAME_DUCK_MS;
+	listen_notify("STOPPING=1");
+	for (size_t i = 0; i < LISTENERS; i++)
+		watch_stop(&s->listeners[i]);
+	conns_stop(&s->conns);
+	uv_timer_start(&s->farewell, on_farewell, 0, 10);
+}
+
+/* ---- the beginning ---- */
+
+static int watch_start(struct server *s, struct watch *w, int fd, uv_poll_cb fn,
+		       struct fault *fault)
+{
+	int err;
+
+	w->server = s;
+	w->fd = fd;
+	w->poll.data = w;
+	err = uv_poll_init(&s->loop, &w->poll, fd);
+	if (err < 0) {
+		close_fdp(&w->fd);
+		w->fd = -1;
+		return fault_sys(fault, -err, "cannot watch a file descriptor");
+	}
+	w->active = true;
+	err = uv_poll_start(&w->poll, UV_READABLE, fn);
+	return err < 0 ? fault_sys(fault, -err, "cannot watch a file descriptor") : 0;
+}
+
+/* 8,192 connections and as many programs do not fit the usual soft limit of 1,024. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		log_warning("cannot raise the limit of open files: %s, ignoring it",
+			    strerror(errno));
+}
+
+static int know_oneself(struct core *core, struct fault *fault)
+{
+	cleanup(close_fdp) int self = netns_self();
+	int err = self < 0 ? self : netns_inode(self, &core->inode);
+
+	if (!err)
+		err = netns_cookie(&core->cookie);
+	if (err < 0)
+		return fault_sys(
+			fault, -err,
+			"cannot tell the daemon's network namespace: xskd needs Linux 5.14 or later");
+	return 0;
+}
+
+static int prepare(struct server *s, const struct options *o, struct fault *fault)
+{
+	struct state state = STATE_INIT;
+	int err = listen_dirs(o->run_dir, &s->run_lock, fault);
+
+	if (!err)
+		err = pin_mount(o->bpf_dir, fault);
+	if (!err)
+		err = listen_lock(o->bpf_dir, "--bpf-dir", &s->bpf_lock, fault);
+	if (!err)
+		err = state_open(&state, o->run_dir, fault);
+	core_init(&s->core, o->bpf_dir, &o->limits, &state);
+	s->core.deliver = deliver;
+	s->core.reap = reap;
+	s->core.arg = s;
+	if (!err)
+		err = know_oneself(&s->core, fault);
+	if (!err)
+		err = xsk_probe(&s->core.features, fault);
+	if (!err)
+		err = core_restore(&s->core, fault);
+	if (o->two_phase)
+		s->core.features.full_handoff = false;
+	return err;
+}
+
+static int start(struct server *s, const struct options *o, struct fault *fault)
+{
+	int listeners[LISTENERS], news = monitor_open(fault);
+	int err = news < 0 ? news : watch_start(s, &s->news, news, on_news, fault);
+
+	if (!err)
+		err = listen_open(o->run_dir, listeners, fault);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < LISTENERS; i++) {
+		if (err < 0)
+			close_fdp(&listeners[i]);
+		else
+			err = watch_start(s, &s->listeners[i], listeners[i], on_accept, fault);
+	}
+	if (err < 0)
+		return err;
+	uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
+	uv_signal_start(&s->signals[0], on_signal, SIGTERM);
+	uv_signal_start(&s->signals[1], on_signal, SIGINT);
+	return 0;
+}
+
+static void init_handles(struct server *s)
+{
+	uv_loop_init(&s->loop);
+	uv_timer_init(&s->loop, &s->tick);
+	uv_timer_init(&s->loop, &s->farewell);
+	s->tick.data = s->farewell.data = s;
+	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++) {
+		uv_signal_init(&s->loop, &s->signals[i]);
+		s->signals[i].data = s;
+	}
+}
+
+int server_run(const struct options *options, struct fault *fault)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	char workers[16];
+	int err;
+
+	if (!s)
+		return fault_sys(fault, ENOMEM, "cannot start");
+	snprintf(workers, sizeof(workers), "%u", options->workers);
+	setenv("UV_THREADPOOL_SIZE", workers, 0);
+	s->run_lock = s->bpf_lock = -1;
+	s->news.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
+	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	init_handles(s);
+	s->lanes.loop = &s->loop;
+	conns_init(&s->conns, &s->loop, &s->core, &s->lanes);
+	raise_limit();
+	instance_log();
+	err = prepare(s, options, fault);
+	if (!err)
+		err = start(s, options, fault);
+	if (!err) {
+		log_info("xskd " XSKD_VERSION " runs in %s: %s, %zu programs, %zu leases",
+			 options->run_dir,
+			 s->core.features.full_handoff ? "full hand-off" : "hand-off in two phases",
+			 s->core.programs.n, s->core.leases.n);
+		listen_notify("READY=1");
+	} else {
+		for (size_t i = 0; i < LISTENERS; i++)
+			watch_stop(&s->listeners[i]);
+		leave(s);
+	}
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	core_done(&s->core);
+	uv_run(&s->loop, UV_RUN_DEFAULT); /* kept sockets are on their way to be closed */
+	uv_loop_close(&s->loop);
+	conns_done(&s->conns);
+	close_fdp(&s->spare);
+	close_fdp(&s->bpf_lock);
+	close_fdp(&s->run_lock);
+	free(s);
+	return err;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The ledger of sockets that were handed out: see core.h. It says who asked for what and since
+ * when. The kernel does not tell when a socket's last holder closes it; that is found out by
+ * looking whether it is still in its map (xsk_held()).
+ */
+#include <string.h>
+
+#include "core.h"
+
+struct sock *sock_find(const struct core *core, uint64_t id)
+{
+	return index_find(&core->socks, &id);
+}
+
+struct sock *sock_at(const struct core *core, uint32_t program, uint32_t queue)
+{
+	for (size_t i = 0; i < core->socks.n; i++) {
+		struct sock *s = core->socks.at[i];
+
+		if (s->m->program_id == program && s->m->queue == queue)
+			return s;
+	}
+	return NULL;
+}
+
+/* The close of a bound socket blocks for a grace period: never on this thread. */
+static void reap(struct core *core, struct sock *s)
+{
+	struct fdset fds = FDSET_INIT;
+
+	if (s->fd >= 0)
+		(void)!fdset_add(&fds, steal_fd(&s->fd));
+	if (s->memfd >= 0)
+		(void)!fdset_add(&fds, steal_fd(&s->memfd));
+	if (fds.n)
+		core->reap(core->arg, &fds);
+}
+
+static void sock_free(struct core *core, struct sock *s)
+{
+	reap(core, s);
+	xskd__socket__free_unpacked(s->m, NULL);
+	free(s);
+}
+
+struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd, int memfd)
+{
+	struct lease *l = lease_find(core, lease);
+	struct sock *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		close_fdp(&memfd);
+		close_fdp(&fd);
+		xskd__socket__free_unpacked(m, NULL);
+		return NULL;
+	}
+	m->id = ++core->last_id;
+	s->m = m;
+	s->lease = lease;
+	s->group = m->id;
+	s->fd = fd;
+	s->memfd = memfd;
+	if (index_add(&core->socks, &m->id, s) < 0) {
+		sock_free(core, s);
+		return NULL;
+	}
+	if (l) {
+		l->m->sockets++;
+		l->m->umem_bytes += m->umem_bytes;
+	}
+	return s;
+}
+
+void sock_drop(struct core *core, struct sock *s, Xskd__EventKind kind, const char *why)
+{
+	struct lease *l = lease_find(core, s->lease);
+	uint64_t id = s->m->id;
+
+	if (l) {
+		l->m->sockets--;
+		l->m->umem_bytes -= s->m->umem_bytes;
+		if (kind)
+			watch_tell(core, kind, l, s, why);
+	}
+	index_remove(&core->socks, &id);
+	sock_free(core, s);
+}
+
+void sock_drop_pending(struct core *core, uint64_t conn)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	for (size_t i = core->socks.n; i--;) {
+		struct sock *s = core->socks.at[i];
+
+		if (s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
+			continue;
+		if (conn ? s->conn == conn : s->deadline < now.tv_sec)
+			sock_drop(core, s, XSKD__EVENT_KIND__EVENT_UNKNOWN, NULL);
+	}
+}
+
+void sock_drop_all(struct core *core, uint64_t lease, uint32_t program, Xskd__EventKind kind,
+		   const char *why)
+{
+	for (size_t i = core->socks.n; i--;) {
+		struct sock *s = core->socks.at[i];
+
+		if (lease ? s->lease == lease : s->m->program_id == program)
+			sock_drop(core, s, kind, why);
+	}
+}

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "xsk.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_xdp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "netns.h"
+
+#ifndef XDP_USE_SG /* linux/if_xdp.h of 6.6 */
+#define XDP_USE_SG (1 << 4)
+#endif
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#endif
+#ifndef SO_BUSY_POLL_BUDGET
+#define SO_BUSY_POLL_BUDGET 70
+#endif
+
+#define LOOPBACK_IFINDEX 1 /* in every namespace: it is its first device */
+
+/* ---- UMEM ---- */
+
+int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fault *fault)
+{
+	const int needed = F_SEAL_SHRINK | F_SEAL_GROW;
+	int seals = fcntl(memfd, F_GET_SEALS);
+	struct stat stat;
+
+	if (seals < 0 || fstat(memfd, &stat) < 0)
+		return fault_set(
+			fault, XSKD__CODE__INVALID_ARGUMENT, errno,
+			"the UMEM is not a memfd: make it with memfd_create(MFD_ALLOW_SEALING)");
+	if ((seals & needed) != needed)
+		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
+				 "the UMEM's memfd can still change its size: seal it with "
+				 "F_SEAL_SHRINK | F_SEAL_GROW");
+	if (stat.st_size < (off_t)frame_size || stat.st_size % frame_size)
+		return fault_set(
+			fault, XSKD__CODE__INVALID_ARGUMENT, 0,
+			"the UMEM has %lld bytes, which is no whole number of frames of %u",
+			(long long)stat.st_size, frame_size);
+	if ((uint64_t)stat.st_blocks * 512 < (uint64_t)stat.st_size)
+		return fault_set(
+			fault, XSKD__CODE__INVALID_ARGUMENT, 0,
+			"the UMEM's memfd has holes: fallocate(2) all of its %lld bytes first, so "
+			"that they count against your own memory limit",
+			(long long)stat.st_size);
+	*out_size = (uint64_t)stat.st_size;
+	return 0;
+}
+
+/* The registration pins the pages themselves; the mapping is needed only while it runs. */
+static int register_umem(int fd, int memfd, uint64_t size, uint32_t frame_size, uint32_t headroom)
+{
+	void *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	struct xdp_umem_reg reg = {
+		.addr = (uint64_t)(uintptr_t)area,
+		.len = size,
+		.chunk_size = frame_size,
+		.headroom = headroom,
+	};
+	int err = 0;
+
+	if (area == MAP_FAILED)
+		return -errno;
+	if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) < 0)
+		err = -errno;
+	munmap(area, size);
+	return err;
+}
+
+/* ---- sockets ---- */
+
+static int set_busy_poll(int fd, const struct xsk_spec *spec, struct fault *fault)
+{
+	const int on = 1;
+	const int us = (int)spec->busy_poll_us, budget = (int)spec->busy_poll_budget;
+
+	if (!us)
+		return 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us)) < 0 ||
+	    (budget &&
+	     setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget)) < 0))
+		return fault_sys(fault, errno, "cannot set busy polling of %d us, budget %d", us,
+				 budget);
+	return 0;
+}
+
+/*
+ * By index and before anybody else has the fd: without CAP_NET_RAW nobody can change it again, so a
+ * socket that is passed on unbound can be bound to this device and no other of its namespace.
+ */
+static int open_one(const struct xsk_spec *spec, int *out, struct fault *fault)
+{
+	const int ifindex = (int)spec->ifindex;
+	cleanup(close_fdp) int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fault_sys(fault, errno, "cannot make an AF_XDP socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex, sizeof(ifindex)) < 0)
+		return fault_sys(fault, errno, "cannot tie an AF_XDP socket to '%s'", spec->device);
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+int xsk_open(const struct xsk_spec *spec, int *out_fds, struct fault *fault)
+{
+	int fds[XSK_QUEUES_MAX];
+
+	for (size_t i = 0; i < spec->n; i++) {
+		int err = open_one(spec, &fds[i], fault);
+
+		if (!err) {
+			err = set_busy_poll(fds[i], spec, fault);
+			if (err < 0)
+				close(fds[i]);
+		}
+		if (err < 0) {
+			while (i--)
+				close(fds[i]);
+			return err;
+		}
+	}
+	memcpy(out_fds, fds, spec->n * sizeof(*fds));
+	return 0;
+}
+
+static int set_rings(const struct xsk_spec *spec, int fd)
+{
+	const struct {
+		int option;
+		uint32_t entries;
+	} rings[] = {
+		{ XDP_UMEM_FILL_RING, spec->fill_size },
+		{ XDP_UMEM_COMPLETION_RING, spec->completion_size },
+		{ XDP_RX_RING, spec->rx_size },
+		{ XDP_TX_RING, spec->tx_size },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rings); i++) {
+		if (setsockopt(fd, SOL_XDP, rings[i].option, &rings[i].entries,
+			       sizeof(rings[i].entries)) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
+	       struct fault *fault)
+{
+	int err = register_umem(fds[0], memfd, size, spec->frame_size, spec->headroom);
+
+	if (err == -ENOBUFS)
+		return fault_sys(
+			fault, -err,
+			"cannot pin %llu KiB of UMEM: the daemon needs CAP_IPC_LOCK or a higher "
+			"RLIMIT_MEMLOCK",
+			(unsigned long long)size / 1024);
+	if (err < 0)
+		return fault_sys(
+			fault, -err,
+			"cannot register a UMEM of %llu KiB with frames of %u, headroom %u",
+			(unsigned long long)size / 1024, spec->frame_size, spec->headroom);
+	for (size_t i = 0; i < spec->n; i++) {
+		err = set_rings(spec, fds[i]);
+		if (err < 0)
+			return fault_sys(fault, -err, "cannot make rings of %u/%u/%u/%u entries",
+					 spec->fill_size, spec->completion_size, spec->rx_size,
+					 spec->tx_size);
+	}
+	return 0;
+}
+
+static int bind_patiently(int fd, const struct sockaddr_xdp *addr)
+{
+	struct timespec pause = { .tv_nsec = 500 * 1000 };
+	long waited = 0;
+
+	while (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
+		if (errno != EBUSY || waited > 1000 * 1000 * 1000)
+			return -errno;
+		nanosleep(&pause, NULL);
+		waited += pause.tv_nsec;
+		if (pause.tv_nsec < 8 * 1000 * 1000)
+			pause.tv_nsec *= 2;
+	}
+	return 0;
+}
+
+static int bind_fault(const struct xsk_spec *spec, uint32_t queue, int err, struct fault *fault)
+{
+	if (err == -EBUSY)
+		return fault_set(
+			fault, XSKD__CODE__ALREADY_EXISTS, EBUSY,
+			"queue %u of '%s' is in use by an AF_XDP socket that is not in xskd's map: end "
+			"the program that holds it, or take another queue",
+			queue, spec->device);
+	if (err == -EOPNOTSUPP && spec->zero_copy_required)
+		return fault_set(
+			fault, XSKD__CODE__UNIMPLEMENTED, EOPNOTSUPP,
+			"the driver of '%s' has no zero-copy AF_XDP on queue %u: ask for it as "
+			"\"preferred\"",
+			spec->device, queue);
+	if (err == -EINVAL)
+		return fault_sys(fault, -err,
+				 "cannot bind to queue %u of '%s': no such queue, or "
+				 "frames of %u do not suit the driver",
+				 queue, spec->device, spec->frame_size);
+	return fault_sys(fault, -err, "cannot bind to queue %u of '%s'", queue, spec->device);
+}
+
+int xsk_bind(const struct xsk_spec *spec, const int *fds, bool *out_zero_copy, struct fault *fault)
+{
+	uint32_t flags = (spec->zero_copy_required ? XDP_ZEROCOPY : 0U) |
+			 (spec->copy ? XDP_COPY : 0U) |
+			 (spec->need_wakeup ? XDP_USE_NEED_WAKEUP : 0U) |
+			 (spec->multi_buffer ? XDP_USE_SG : 0U);
+	struct xdp_options options = { 0 };
+	socklen_t len = sizeof(options);
+
+	for (size_t i = 0; i < spec->n; i++) {
+		/* With a shared UMEM the kernel takes mode and wake-up from the first socket. */
+		struct sockaddr_xdp addr = {
+			.sxdp_family = AF_XDP,
+			.sxdp_flags = (uint16_t)(i ? XDP_SHARED_UMEM : flags),
+			.sxdp_ifindex = spec->ifindex,
+			.sxdp_queue_id = spec->queue[i],
+			.sxdp_shared_umem_fd = i ? (uint32_t)fds[0] : 0,
+		};
+		int err = bind_patiently(fds[i], &addr);
+
+		if (err < 0)
+			return bind_fault(spec, spec->queue[i], err, fault);
+	}
+	if (getsockopt(fds[0], SOL_XDP, XDP_OPTIONS, &options, &len) < 0)
+		return fault_sys(fault, errno, "cannot ask for the mode of a socket on '%s'",
+				 spec->device);
+	*out_zero_copy = options.flags & XDP_OPTIONS_ZEROCOPY;
+	return 0;
+}
+
+int xsk_statistics(int fd, struct xdp_statistics *out)
+{
+	socklen_t len = sizeof(*out);
+
+	memset(out, 0, sizeof(*out));
+	return getsockopt(fd, SOL_XDP, XDP_STATISTICS, out, &len) < 0 ? -errno : 0;
+}
+
+/* ---- the map ---- */
+
+static int insert_fault(const struct xsk_spec *spec, uint32_t queue, int err, struct fault *fault)
+{
+	if (err == -EEXIST)
+		return fault_set(
+			fault, XSKD__CODE__ALREADY_EXISTS, EEXIST,
+			"queue %u of '%s' has a socket already: it is free again when its holder "
+			"closes it (`xskctl socket list` tells who)",
+			queue, spec->device);
+	if (err == -EPERM)
+		return fault_set(
+			fault, XSKD__CODE__FAILED_PRECONDITION, EPERM,
+			"the XSKMAP of '%s' was frozen by somebody who holds it: unload the program "
+			"and load it again",
+			spec->device);
+	if (err == -E2BIG)
+		return fault_set(
+			fault, XSKD__CODE__FAILED_PRECONDITION, E2BIG,
+			"the XSKMAP of '%s' ends before queue %u: the interface got more queues since "
+			"the program was loaded; unload it and load it again",
+			spec->device, queue);
+	return fault_sys(fault, -err, "cannot put a socket into the XSKMAP of '%s' at queue %u",
+			 spec->device, queue);
+}
+
+/* Somebody may be looking just now whether the place is free, by xsk_held(). */
+static int insert_patiently(int map_fd, uint32_t queue, int fd)
+{
+	const struct timespec pause = { .tv_nsec = 1000 * 1000 };
+	int err = 0;
+
+	for (int tries = 0; tries < 4; tries++) {
+		err = bpf_map_update_elem(map_fd, &queue, &fd, BPF_NOEXIST);
+		if (err != -EEXIST)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return err;
+}
+
+int xsk_insert(const struct xsk_spec *spec, const int *fds, int map_fd, struct fault *fault)
+{
+	for (size_t i = 0; i < spec->n; i++) {
+		int err = insert_patiently(map_fd, spec->queue[i], fds[i]);
+
+		if (err < 0) {
+			uint32_t queue = spec->queue[i];
+
+			while (i--)
+				xsk_remove(map_fd, spec->queue[i]);
+			return insert_fault(spec, queue, err, fault);
+		}
+	}
+	return 0;
+}
+
+void xsk_remove(int map_fd, uint32_t queue)
+{
+	(void)bpf_map_delete_elem(map_fd,
+				  &queue); /* ENOENT: its socket has ended, which is as good */
+}
+
+/* Kernels before 6.2 want a socket that has an RX ring (xsk_is_setup_for_bpf_map()). */
+int xsk_held(int map_fd, uint32_t queue, bool *out)
+{
+	const uint32_t entries = 2;
+	cleanup(close_fdp) int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int err;
+
+	if (fd < 0 || setsockopt(fd, SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)) < 0)
+		return -errno;
+	err = bpf_map_update_elem(map_fd, &queue, &fd, BPF_NOEXIST);
+	if (err == 0)
+		xsk_remove(map_fd, queue);
+	if (err < 0 && err != -EEXIST)
+		return err;
+	*out = err == -EEXIST;
+	return 0;
+}
+
+/* ---- what the kernel can do ---- */
+
+#define PROBE_FRAMES 16
+#define PROBE_RING   4
+
+static const struct xsk_spec probe_spec = {
+	.device = "lo",
+	.ifindex = LOOPBACK_IFINDEX,
+	.n = 1,
+	.frame_size = 4096,
+	.fill_size = PROBE_RING,
+	.completion_size = PROBE_RING,
+	.rx_size = PROBE_RING,
+	.tx_size = PROBE_RING,
+};
+
+static int probe_bind(int fd, uint16_t flags)
+{
+	struct sockaddr_xdp addr = {
+		.sxdp_family = AF_XDP,
+		.sxdp_flags = (uint16_t)(flags | XDP_COPY),
+		.sxdp_ifindex = LOOPBACK_IFINDEX,
+	};
+
+	return bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+}
+
+static bool can_map_bound(int fd)
+{
+	struct xdp_mmap_offsets off;
+	socklen_t len = sizeof(off);
+	void *ring;
+
+	if (getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len) < 0)
+		return false;
+	ring = mmap(NULL, off.fr.desc + PROBE_RING * sizeof(uint64_t), PROT_READ | PROT_WRITE,
+		    MAP_SHARED, fd, XDP_UMEM_PGOFF_FILL_RING);
+	if (ring == MAP_FAILED)
+		return false;
+	munmap(ring, off.fr.desc + PROBE_RING * sizeof(uint64_t));
+	return true;
+}
+
+/* Loopback takes AF_XDP sockets in copy mode; in a new namespace its one queue is free. */
+static int probe_here(int memfd, struct xsk_features *out, struct fault *fault)
+{
+	const uint64_t size = PROBE_FRAMES * probe_spec.frame_size;
+	const int elsewhere = LOOPBACK_IFINDEX + 1;
+	int fds[2] = { -1, -1 };
+	int err = xsk_open(&probe_spec, &fds[0], fault);
+
+	if (!err)
+		err = xsk_open(&probe_spec, &fds[1], fault);
+	for (size_t i = 0; i < 2 && !err; i++)
+		err = xsk_set_up(&probe_spec, &fds[i], memfd, size, fault);
+	if (!err) {
+		int bound = probe_bind(fds[0], XDP_USE_SG);
+
+		out->multi_buffer = bound == 0;
+		if (bound < 0)
+			bound = probe_bind(fds[0], 0);
+		if (bound < 0)
+			err = fault_sys(fault, -bound, "cannot bind an AF_XDP socket to loopback");
+		out->full_handoff = !bound && can_map_bound(fds[0]);
+		(void)setsockopt(fds[1], SOL_SOCKET, SO_BINDTOIFINDEX, &elsewhere,
+				 sizeof(elsewhere));
+		out->bind_to_device = probe_bind(fds[1], 0) == -EINVAL;
+	}
+	close_fdp(&fds[1]);
+	close_fdp(&fds[0]);
+	return err;
+}
+
+int xsk_probe(struct xsk_features *out, struct fault *fault)
+{
+	const uint64_t size = PROBE_FRAMES * probe_spec.frame_size;
+	cleanup(close_fdp) int memfd = memfd_create("xskd-probe", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int home = netns_self();
+	int err;
+
+	if (memfd < 0 || home < 0 || fallocate(memfd, 0, 0, (off_t)size) < 0) {
+		close_fdp(&home);
+		return fault_sys(fault, errno, "cannot prepare the test of AF_XDP");
+	}
+	if (unshare(CLONE_NEWNET) < 0) {
+		close_fdp(&home);
+		return fault_sys(fault, errno,
+				 "cannot make a network namespace: run xskd as root, or with "
+				 "CAP_SYS_ADMIN");
+	}
+	*out = (struct xsk_features){ 0 };
+	err = probe_here(memfd, out, fault);
+	netns_leave(home);
+	return err;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AF_XDP system calls: making sockets over a client's UMEM, binding them, and their places in an
+ * XSKMAP. All of it may block and belongs on worker threads. The rings are never mapped here.
+ */
+#ifndef XSKD_XSK_H
+#define XSKD_XSK_H
+
+#include "fault.h"
+
+#define XSK_QUEUES_MAX 63
+
+/* What this kernel can do; found out by trying, for distributions backport. */
+struct xsk_features {
+	bool full_handoff;   /* rings may be mapped after bind: 6.4 */
+	bool bind_to_device; /* bind honours SO_BINDTODEVICE: 6.5 and stable kernels */
+	bool multi_buffer;   /* XDP_USE_SG: 6.6 */
+};
+
+/* xsk_probe() - in a network namespace that it makes and leaves; needs CAP_SYS_ADMIN. */
+int xsk_probe(struct xsk_features *out, struct fault *fault) must_check;
+
+struct xsk_spec {
+	const char *device; /* for error texts */
+	uint32_t ifindex;
+	uint32_t queue[XSK_QUEUES_MAX];
+	size_t n;
+	uint32_t frame_size, headroom;
+	uint32_t fill_size, completion_size, rx_size, tx_size;
+	bool zero_copy_required, copy; /* neither: the driver decides */
+	bool need_wakeup, multi_buffer;
+	uint32_t busy_poll_us, busy_poll_budget;
+};
+
+/*
+ * xsk_umem_check() - whether @memfd can serve as UMEM: a memfd that cannot change its size and has
+ * all its pages. A UMEM that shrinks would kill with SIGBUS whoever touches it; pages that are
+ * missing would be charged to this daemon's memory cgroup instead of the client's.
+ */
+int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size,
+		   struct fault *fault) must_check;
+
+/*
+ * xsk_open() - sockets of the thread's current namespace, tied to the device. @out_fds: spec->n of
+ * them, the caller's. On failure none is left open.
+ */
+int xsk_open(const struct xsk_spec *spec, int *out_fds, struct fault *fault) must_check;
+
+/* xsk_set_up() - UMEM (registered with the first socket) and rings. The memfd may be closed then.
+ */
+int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
+	       struct fault *fault) must_check;
+
+/*
+ * xsk_bind() - bind all, in order; those after the first share its UMEM. A queue whose last holder
+ * has ended is freed by the kernel some 20 to 60 ms later: waits for that up to a second.
+ * @out_zero_copy: what the driver granted.
+ */
+int xsk_bind(const struct xsk_spec *spec, const int *fds, bool *out_zero_copy,
+	     struct fault *fault) must_check;
+
+/* xsk_insert() - all into the map, each where no other socket is. On failure none stays in. */
+int xsk_insert(const struct xsk_spec *spec, const int *fds, int map_fd,
+	       struct fault *fault) must_check;
+
+/* xsk_remove() - take whatever is at @queue out of the map. */
+void xsk_remove(int map_fd, uint32_t queue);
+
+/*
+ * xsk_held() - whether a socket is at @queue of the map. User space cannot look an XSKMAP up, so it
+ * is tried with a socket of our own and BPF_NOEXIST.
+ */
+int xsk_held(int map_fd, uint32_t queue, bool *out) must_check;
+
+struct xdp_statistics;
+
+/* xsk_statistics() - XDP_STATISTICS; what an older kernel does not fill in is 0. */
+int xsk_statistics(int fd, struct xdp_statistics *out) must_check;
+
+#endif
