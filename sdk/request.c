@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "request.h"
+
+#include <errno.h>
+
+#include "opts.h"
+#include "umem.h"
+
+#define DEFAULT_FRAME_SIZE 2048
+#define DEFAULT_RING_SIZE  2048
+
+/* ---- Options -------------------------------------------------------------------------------- */
+
+static void set_default(uint32_t *field, uint32_t value)
+{
+	if (!*field)
+		*field = value;
+}
+
+size_t request_n_sockets(const struct xskd_handoff_opts *o)
+{
+	return o->n_queues ? o->n_queues : 1;
+}
+
+int request_opts(struct xskd *x, const struct xskd_handoff_opts *opts, struct xskd_handoff_opts *o)
+{
+	int r = opts_take(x, opts, o, sizeof(*o));
+
+	if (r < 0)
+		return r;
+	set_default(&o->frame_size, DEFAULT_FRAME_SIZE);
+	set_default(&o->fill_size, DEFAULT_RING_SIZE);
+	set_default(&o->completion_size, DEFAULT_RING_SIZE);
+	set_default(&o->rx_size, DEFAULT_RING_SIZE);
+	set_default(&o->tx_size, DEFAULT_RING_SIZE);
+	if (!is_power_of_two(o->fill_size) || !is_power_of_two(o->completion_size) ||
+	    !is_power_of_two(o->rx_size) || !is_power_of_two(o->tx_size))
+		return conn_fail(x, -EINVAL, "the size of a ring is not a power of two");
+	if (o->frame_size != 2048 && o->frame_size != 4096)
+		return conn_fail(x, -EINVAL, "a frame has 2048 or 4096 bytes, not %u",
+				 o->frame_size);
+	if (o->n_queues > XSKD_QUEUES_MAX)
+		return conn_fail(x, -EINVAL, "%zu queues are more than the %d of one hand-off",
+				 o->n_queues, XSKD_QUEUES_MAX);
+	if (!o->frames) {
+		uint64_t frames = request_n_sockets(o) * ((uint64_t)o->fill_size + o->tx_size);
+
+		if (frames > UINT32_MAX)
+			return conn_fail(x, -EINVAL, "the rings are too large");
+		o->frames = (uint32_t)frames;
+	}
+	return 0;
+}
+
+/* ---- The call ------------------------------------------------------------------------------- */
+
+/* @umem_fd: -1: none. @only_resume: -ENOENT where no kept sockets are. */
+static int ask(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
+	       bool unbound, int umem_fd, bool only_resume, struct reply *out)
+{
+	Xskd__HandOffSocketRequest ask;
+	Xskd__BusyPoll busy_poll;
+	Xskd__Request req = XSKD__REQUEST__INIT;
+	struct fdset lent = FDSET_INIT;
+
+	xskd__hand_off_socket_request__init(&ask);
+	ask.interface = opts_text(interface);
+	ask.container = opts_text(o->container);
+	ask.netns_fd = opts_lend_fd(&lent, o->netns_fd);
+	if (umem_fd >= 0) {
+		lent.fd[lent.n++] = umem_fd;
+		ask.umem_fd = lent.n;
+	}
+	ask.n_queues = o->n_queues;
+	ask.queues = opts_numbers(o->queues);
+	ask.frame_size = o->frame_size;
+	ask.headroom = o->headroom;
+	ask.fill_size = o->fill_size;
+	ask.completion_size = o->completion_size;
+	ask.rx_size = o->rx_size;
+	ask.tx_size = o->tx_size;
+	ask.zero_copy = (Xskd__ZeroCopy)o->zero_copy;
+	ask.no_need_wakeup = o->no_need_wakeup;
+	ask.multi_buffer = o->multi_buffer;
+	if (o->busy_poll_us || o->busy_poll_budget) {
+		xskd__busy_poll__init(&busy_poll);
+		busy_poll.timeout_us = o->busy_poll_us;
+		busy_poll.budget = o->busy_poll_budget;
+		ask.busy_poll = &busy_poll;
+	}
+	ask.keep = o->keep;
+	ask.unbound = unbound;
+	ask.only_resume = only_resume;
+	req.call_case = XSKD__REQUEST__CALL_HAND_OFF_SOCKET;
+	req.hand_off_socket = &ask;
+
+	int r = conn_call(x, &req, &lent, XSKD__REPLY__RESULT_HAND_OFF_SOCKET, out);
+
+	if (r < 0)
+		return r;
+	return out->msg->hand_off_socket->n_sockets == request_n_sockets(o)
+		       ? 0
+		       : conn_garbled(x, "another number of sockets");
+}
+
+static int check_queues(struct xskd *x, const struct xskd_handoff_opts *o)
+{
+	if (o->n_queues && !o->queues)
+		return conn_fail(x, -EINVAL, "%zu queues, but not which", o->n_queues);
+	return 0;
+}
+
+int request_sockets(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
+		    struct reply *out, int *out_umem_fd)
+{
+	cleanup(close_fdp) int umem_fd = -1;
+	int r = check_queues(x, o);
+
+	if (r < 0)
+		return r;
+	/* First without memory, which may be much and for nothing. */
+	r = -ENOENT;
+	if (o->keep)
+		r = ask(x, interface, o, false, -1, true, out);
+	if (r == -ENOENT) {
+		umem_fd = umem_create((uint64_t)o->frames * o->frame_size, o->huge_pages);
+		if (umem_fd < 0)
+			return conn_fail(x, umem_fd, "cannot get %llu bytes of packet memory%s: %m",
+					 (unsigned long long)o->frames * o->frame_size,
+					 o->huge_pages ? " in huge pages" : "");
+		r = ask(x, interface, o, false, umem_fd, false, out);
+	}
+	if (r < 0)
+		return r;
+	if (out->msg->hand_off_socket->resumed) {
+		close_fdp(&umem_fd);
+		umem_fd = -1;
+		r = conn_take_fd(x, out, out->msg->hand_off_socket->umem_fd, &umem_fd);
+		if (r < 0)
+			return r;
+	}
+	*out_umem_fd = steal_fd(&umem_fd);
+	return 0;
+}
+
+int request_unbound(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
+		    struct reply *out)
+{
+	int r = check_queues(x, o);
+
+	return r < 0 ? r : ask(x, interface, o, true, -1, false, out);
+}
+
+int request_release(struct xskd *x, uint64_t *ids, size_t n)
+{
+	cleanup(reply_done) struct reply reply = REPLY_INIT;
+	Xskd__ReleaseSocketRequest release;
+	Xskd__Request req = XSKD__REQUEST__INIT;
+
+	xskd__release_socket_request__init(&release);
+	release.n_sockets = n;
+	release.sockets = ids;
+	req.call_case = XSKD__REQUEST__CALL_RELEASE_SOCKET;
+	req.release_socket = &release;
+	return conn_call(x, &req, NULL, XSKD__REPLY__RESULT_RELEASE_SOCKET, &reply);
+}
