@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "log.h"
+#include "audit.h"
 #include "method.h"
 
 /* A packet of 64 KiB can ask for millions of empty submessages: memory for decoding has an end. */
@@ -126,33 +126,10 @@ int call_admit(struct call *call)
 	return err;
 }
 
-static void audit(const struct call *call)
-{
-	char pid[16], uid[16], netns[24];
-
-	if (!call->method || !call->method->audit || !log_enabled(LEVEL_INFO))
-		return;
-	snprintf(pid, sizeof(pid), "%d", (int)call->peer.pid);
-	snprintf(uid, sizeof(uid), "%u", call->peer.uid);
-	snprintf(netns, sizeof(netns), "%llu", (unsigned long long)call->peer.cookie);
-	log_fields(LEVEL_INFO, "audit",
-		   (struct log_field[]){
-			   { "call", call->method->name },
-			   { "result", call->failed ? "denied" : "granted" },
-			   { "subject", call->subject },
-			   { "peer", call->peer.admin ? "admin" : "pod" },
-			   { "pid", pid },
-			   { "uid", uid },
-			   { "netns_cookie", netns },
-			   { "reason", call->failed ? call->fault.text : NULL },
-		   },
-		   8);
-}
-
 static enum call_state ended(struct call *call, bool failed)
 {
 	call->failed = failed;
-	audit(call);
+	audit_note(call->core->audit, call);
 	return CALL_ENDED;
 }
 

@@ -36,7 +36,8 @@ struct packet {
 struct conn {
 	uv_poll_t poll;
 	struct conns *conns;
-	struct peer peer; /* peer.sock is ours; open until the last call has ended */
+	struct tenant *tenant; /* NULL: an administrator's */
+	struct peer peer;      /* peer.sock is ours; open until the last call has ended */
 	enum conn_state state;
 	bool watched;    /* the poll handle is active or closing */
 	int events;      /* that the poll handle waits for */
@@ -45,10 +46,11 @@ struct conn {
 	struct packet *first, **last;
 };
 
-/* How many connections a network namespace has. */
+/* What a network namespace has: its calls hold descriptors of ours, of which there are only so
+ * many. */
 struct tenant {
 	uint64_t cookie;
-	uint32_t n;
+	uint32_t conns, calls;
 };
 
 static int compare_conn(const void *key, const void *item)
@@ -84,12 +86,11 @@ void conns_done(struct conns *conns)
 
 /* ---- the end of one ---- */
 
-static void tenant_leave(struct conns *conns, uint64_t cookie)
+/* Calls under way outlive their connection: the last of both takes it away. */
+static void tenant_leave(struct conns *conns, struct tenant *t)
 {
-	struct tenant *t = index_find(&conns->tenants, &cookie);
-
-	if (t && --t->n == 0) {
-		index_remove(&conns->tenants, &cookie);
+	if (t && !t->conns && !t->calls) {
+		index_remove(&conns->tenants, &t->cookie);
 		free(t);
 	}
 }
@@ -138,7 +139,8 @@ static void conn_close(struct conn *c, const char *why)
 		conns->n_admins--;
 	} else {
 		conns->n_pods--;
-		tenant_leave(conns, c->peer.cookie);
+		c->tenant->conns--;
+		tenant_leave(conns, c->tenant);
 	}
 	conns->core->connections--;
 	watch_drop(conns->core, c->peer.conn);
@@ -157,7 +159,9 @@ static void on_ready(uv_poll_t *poll, int status, int events);
  */
 static int wanted(const struct conn *c)
 {
-	bool read = c->state == CONN_OPEN && c->calls < c->conns->core->limits.calls_in_flight;
+	const struct limits *limits = &c->conns->core->limits;
+	bool read = c->state == CONN_OPEN && c->calls < limits->calls_in_flight &&
+		    (!c->tenant || c->tenant->calls < limits->calls_per_netns);
 
 	return (read ? UV_READABLE : 0) | (c->first ? UV_WRITABLE : 0) | UV_DISCONNECT;
 }
@@ -262,12 +266,29 @@ static bool send_reply(struct conn *c, struct call *call)
 	return false;
 }
 
+/* When a pod comes down from its limit, all its connections may be read again. */
+static void tenant_call_ended(struct conns *conns, struct tenant *t)
+{
+	bool was_full = t->calls >= conns->core->limits.calls_per_netns;
+
+	t->calls--;
+	for (size_t i = 0; was_full && i < conns->by_id.n; i++) {
+		struct conn *c = conns->by_id.at[i];
+
+		if (c->tenant == t && c->watched)
+			conn_wait(c);
+	}
+	tenant_leave(conns, t);
+}
+
 static bool on_call_ended(void *arg, struct call *call)
 {
 	struct conn *c = arg;
 	bool sent = false;
 
 	c->calls--;
+	if (c->tenant)
+		tenant_call_ended(c->conns, c->tenant);
 	if (c->state != CONN_CLOSED) {
 		sent = send_reply(c, call);
 		if (sent)
@@ -295,10 +316,14 @@ void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Even
 	if (!c || len > sizeof(buf))
 		return;
 	xskd__reply__pack(&reply, buf);
-	if (!send_packet(c, buf, len, &(struct fdset){ .n = 0 }))
-		conn_close(c, "does not take its events");
-	else
+	/*
+	 * Whoever tells of an event is in the middle of changing what conn_close() changes too. So
+	 * here the socket is only shut, and the loop will find it so.
+	 */
+	if (send_packet(c, buf, len, &(struct fdset){ .n = 0 }))
 		conn_wait(c);
+	else
+		(void)shutdown(c->peer.sock, SHUT_RDWR);
 }
 
 /* ---- in ---- */
@@ -329,6 +354,8 @@ static bool receive(struct conn *c)
 		return false;
 	}
 	c->calls++;
+	if (c->tenant)
+		c->tenant->calls++;
 	if (call_admit(call) < 0)
 		*call->lane = '\0'; /* it has failed, and need not wait to be told so */
 	lanes_run(c->conns->lanes, call, on_call_ended, c);
@@ -356,26 +383,25 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 
 /* ---- the beginning of one ---- */
 
-static bool tenant_join(struct conns *conns, uint64_t cookie)
+/* Return: NULL, it has too many, or there is no memory. */
+static struct tenant *tenant_join(struct conns *conns, uint64_t cookie)
 {
 	struct tenant *t = index_find(&conns->tenants, &cookie);
 
-	if (t) {
-		if (t->n >= conns->core->limits.connections_per_netns)
-			return false;
-		t->n++;
-		return true;
+	if (!t) {
+		t = calloc(1, sizeof(*t));
+		if (!t)
+			return NULL;
+		t->cookie = cookie;
+		if (index_add(&conns->tenants, &t->cookie, t) < 0) {
+			free(t);
+			return NULL;
+		}
 	}
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return false;
-	t->cookie = cookie;
-	t->n = 1;
-	if (index_add(&conns->tenants, &t->cookie, t) < 0) {
-		free(t);
-		return false;
-	}
-	return true;
+	if (t->conns >= conns->core->limits.connections_per_netns)
+		return NULL;
+	t->conns++;
+	return t;
 }
 
 /* The namespace in which the *client* made its socket, not the one of whoever holds it now. */
@@ -395,7 +421,7 @@ static int identify(struct peer *peer)
 	return 0;
 }
 
-static bool may_connect(struct conns *conns, const struct peer *peer)
+static bool may_connect(struct conns *conns, const struct peer *peer, struct tenant **out)
 {
 	uint32_t most = conns->core->limits.connections;
 
@@ -409,7 +435,8 @@ static bool may_connect(struct conns *conns, const struct peer *peer)
 			    (int)peer->pid, peer->uid);
 		return false;
 	}
-	if (!peer->admin && !tenant_join(conns, peer->cookie)) {
+	*out = peer->admin ? NULL : tenant_join(conns, peer->cookie);
+	if (!peer->admin && !*out) {
 		log_warning(
 			"network namespace %llu has too many connections: pid %d of uid %u refused",
 			(unsigned long long)peer->cookie, (int)peer->pid, peer->uid);
@@ -422,6 +449,7 @@ void conn_new(struct conns *conns, int fd, bool admin)
 {
 	cleanup(close_fdp) int sock = fd;
 	struct peer peer = { .sock = fd, .admin = admin };
+	struct tenant *tenant;
 	struct conn *c;
 	int err = identify(&peer);
 
@@ -429,16 +457,18 @@ void conn_new(struct conns *conns, int fd, bool admin)
 		log_error("cannot tell who connects: %s", strerrordesc_np(-err));
 		return;
 	}
-	if (!may_connect(conns, &peer))
+	if (!may_connect(conns, &peer, &tenant))
 		return;
 	c = calloc(1, sizeof(*c));
 	if (!c || index_reserve(&conns->by_id, 1) < 0) {
 		free(c);
-		if (!admin)
-			tenant_leave(conns, peer.cookie);
+		if (tenant)
+			tenant->conns--;
+		tenant_leave(conns, tenant);
 		return;
 	}
 	c->conns = conns;
+	c->tenant = tenant;
 	c->last = &c->first;
 	c->peer = peer;
 	c->peer.conn = ++conns->last_id;

@@ -32,12 +32,13 @@ static int compare_sock(const void *key, const void *item)
 }
 
 void core_init(struct core *core, const char *bpf_dir, const struct limits *limits,
-	       const struct state *state)
+	       const struct state *state, struct audit *audit)
 {
 	*core = (struct core){
 		.bpf_dir = bpf_dir,
 		.limits = *limits,
 		.state = *state,
+		.audit = audit,
 		.started_at = time(NULL),
 		.programs = INDEX_INIT(compare_program),
 		.leases = INDEX_INIT(compare_lease),

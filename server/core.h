@@ -23,6 +23,7 @@ struct limits {
 	uint32_t connections; /* pods' and administrators' together */
 	uint32_t connections_per_netns;
 	uint32_t calls_in_flight; /* of a connection */
+	uint32_t calls_per_netns; /* in flight, of all connections of a pod */
 	uint32_t queued_bytes;    /* of a connection that does not read */
 	uint32_t sockets_per_lease;
 	uint64_t umem_bytes_per_lease;
@@ -76,6 +77,7 @@ struct core {
 	struct index socks;           /* by id */
 	struct watcher *watchers;
 	size_t n_watchers;
+	struct audit *audit; /* the caller's of core_init() */
 
 	/* The edge's: hand an event to a connection; close fds where closing may block. */
 	void (*deliver)(void *arg, const struct watcher *to, const Xskd__Event *event);
@@ -83,9 +85,9 @@ struct core {
 	void *arg;
 };
 
-/* core_init() - takes no resources but @state, which becomes the core's. */
+/* core_init() - @state becomes the core's; @audit stays the caller's. */
 void core_init(struct core *core, const char *bpf_dir, const struct limits *limits,
-	       const struct state *state);
+	       const struct state *state, struct audit *audit);
 
 /* core_restore() - rebuild from pins and state files; finishes or rolls back what was half done. */
 int core_restore(struct core *core, struct fault *fault) must_check;

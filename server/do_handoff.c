@@ -50,26 +50,42 @@ static int check_queues(struct call *call, const struct lease *l, const struct p
 	return 0;
 }
 
-/*
- * Sockets at the queues asked for are not counted: if they still lived, the insertion would fail.
+/* Sockets at the queues asked for are not counted: if they still lived, the insertion would fail.
  */
 static void count(const struct call *call, const struct lease *l, uint64_t *out_bytes,
-		  size_t *out_pending)
+		  size_t *out_sockets)
 {
 	const struct handoff *job = call->job;
 
 	*out_bytes = l->m->umem_bytes;
-	*out_pending = 0;
-	for (size_t i = 0; i < call->core->socks.n; i++) {
-		const struct sock *s = call->core->socks.at[i];
-		bool pending = s->m->state == XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
+	*out_sockets = l->m->sockets;
+	for (size_t q = 0; q < job->spec.n; q++) {
+		const struct sock *s = sock_at(call->core, job->program, job->spec.queue[q]);
 
-		if (s->lease != l->m->id)
-			continue;
-		*out_pending += pending;
-		for (size_t q = 0; q < job->spec.n && !pending; q++)
-			*out_bytes -= job->spec.queue[q] == s->m->queue ? s->m->umem_bytes : 0;
+		if (s && s->lease == l->m->id) {
+			*out_bytes -= s->m->umem_bytes;
+			*out_sockets -= 1;
+		}
 	}
+}
+
+/* A socket that awaits its bind will take its queue: another one for it could only come too late.
+ */
+static int check_pending(struct call *call, const struct lease *l)
+{
+	const struct handoff *job = call->job;
+
+	for (size_t q = 0; q < job->spec.n; q++) {
+		const struct sock *s = sock_at(call->core, job->program, job->spec.queue[q]);
+
+		if (s && s->m->state == XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
+			return call_fail(
+				call, ALREADY_EXISTS,
+				"queue %u of '%s' is being handed off to process %d: it is free "
+				"again when that closes its connection",
+				s->m->queue, l->m->interface, s->m->pid);
+	}
+	return 0;
 }
 
 static int check_limits(struct call *call, const struct lease *l)
@@ -77,15 +93,15 @@ static int check_limits(struct call *call, const struct lease *l)
 	const struct handoff *job = call->job;
 	const struct limits *limits = &call->core->limits;
 	uint64_t bytes;
-	size_t pending;
+	size_t sockets;
 
-	count(call, l, &bytes, &pending);
-	if (job->spec.n + pending > limits->sockets_per_lease)
+	count(call, l, &bytes, &sockets);
+	if (job->spec.n + sockets > limits->sockets_per_lease)
 		return call_fail(
 			call, RESOURCE_EXHAUSTED,
-			"%zu sockets (%zu of them await their bind) are more than the %u that a "
-			"lease may have",
-			job->spec.n + pending, pending, limits->sockets_per_lease);
+			"%zu sockets beside the %zu that this lease has are more than the %u it may "
+			"have (`limits.socketsPerLease` in the daemon's configuration)",
+			job->spec.n, sockets, limits->sockets_per_lease);
 	if (bytes + job->umem_bytes > limits->umem_bytes_per_lease)
 		return call_fail(
 			call, RESOURCE_EXHAUSTED,
@@ -212,7 +228,9 @@ static int handoff_check(struct call *call)
 	if (req->only_resume)
 		return call_fail(call, NOT_FOUND, "no sockets are kept for these queues of '%s'",
 				 req->interface);
-	err = check_limits(call, l);
+	err = check_pending(call, l);
+	if (!err)
+		err = check_limits(call, l);
 	if (!err)
 		err = check_netns(call, l);
 	if (err < 0)
@@ -379,22 +397,24 @@ static int handoff_note(struct call *call)
 	struct handoff *job = call->job;
 	struct core *core = call->core;
 	const struct lease *l = lease_find(core, job->lease);
+	size_t n;
+	int err = 0;
 
 	if (!l || !program_find(core, job->program))
 		return call_fail(call, ABORTED,
 				 "the lease or its program ended while the socket was made");
 	for (size_t i = 0; i < job->spec.n && job->inserted; i++)
 		drop_stale(core, job->program, job->spec.queue[i]);
-	for (size_t i = 0; i < job->spec.n; i++) {
-		int err = note(call, l, i);
+	for (n = 0; n < job->spec.n && !err; n++)
+		err = note(call, l, n);
+	err = err ? fault_sys(&call->fault, -err, "cannot note the socket") : fill_reply(call);
+	for (size_t i = 0; i < n && err < 0; i++) {
+		struct sock *s = job->socks[i] ? sock_find(core, job->socks[i]) : NULL;
 
-		if (err < 0) {
-			while (i--)
-				sock_drop(core, sock_find(core, job->socks[i]), 0, NULL);
-			return fault_sys(&call->fault, -err, "cannot note the socket");
-		}
+		if (s)
+			sock_drop(core, s, 0, NULL);
 	}
-	return fill_reply(call);
+	return err;
 }
 
 static int fill_reply(struct call *call)

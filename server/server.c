@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <uv.h>
 
+#include "audit.h"
 #include "conn.h"
 #include "instance.h"
 #include "lane.h"
@@ -46,6 +47,7 @@ struct server {
 	int run_lock, bpf_lock;
 	bool sweeping, stopping, left;
 	struct sweep *sweep;
+	struct audit *audit;
 };
 
 /* ---- what core.h asks of the edge ---- */
@@ -126,6 +128,7 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
 
+	audit_flush(s->audit);
 	sock_drop_pending(&s->core, 0);
 	if (s->sweeping)
 		return;
@@ -264,7 +267,7 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 		err = listen_lock(o->bpf_dir, "--bpf-dir", &s->bpf_lock, fault);
 	if (!err)
 		err = state_open(&state, o->run_dir, fault);
-	core_init(&s->core, o->bpf_dir, &o->limits, &state);
+	core_init(&s->core, o->bpf_dir, &o->limits, &state, s->audit);
 	s->core.deliver = deliver;
 	s->core.reap = reap;
 	s->core.arg = s;
@@ -320,8 +323,12 @@ int server_run(const struct options *options, struct fault *fault)
 	char workers[16];
 	int err;
 
-	if (!s)
+	if (s)
+		s->audit = audit_new();
+	if (!s || !s->audit) {
+		free(s);
 		return fault_sys(fault, ENOMEM, "cannot start");
+	}
 	snprintf(workers, sizeof(workers), "%u", options->workers);
 	setenv("UV_THREADPOOL_SIZE", workers, 0);
 	s->run_lock = s->bpf_lock = -1;
@@ -351,6 +358,7 @@ int server_run(const struct options *options, struct fault *fault)
 	uv_run(&s->loop, UV_RUN_DEFAULT); /* kept sockets are on their way to be closed */
 	uv_loop_close(&s->loop);
 	conns_done(&s->conns);
+	audit_free(s->audit);
 	close_fdp(&s->spare);
 	close_fdp(&s->bpf_lock);
 	close_fdp(&s->run_lock);

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "audit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "call.h"
+#include "log.h"
+
+#define ENTRIES 64 /* a power of two; who collides is written out at once */
+
+/* What a connection asked last of a method, and how often it has asked the same since. */
+struct entry {
+	const struct method *method;
+	struct peer peer;
+	bool denied;
+	uint32_t more;
+	char subject[sizeof(((struct call *)0)->subject)];
+};
+
+struct audit {
+	struct entry entries[ENTRIES];
+};
+
+struct audit *audit_new(void)
+{
+	return calloc(1, sizeof(struct audit));
+}
+
+void audit_free(struct audit *audit)
+{
+	if (audit)
+		audit_flush(audit);
+	free(audit);
+}
+
+static void put(const struct entry *e, uint32_t times, const char *reason)
+{
+	char pid[16], uid[16], netns[24], count[16] = "";
+
+	snprintf(pid, sizeof(pid), "%d", (int)e->peer.pid);
+	snprintf(uid, sizeof(uid), "%u", e->peer.uid);
+	snprintf(netns, sizeof(netns), "%llu", (unsigned long long)e->peer.cookie);
+	if (times)
+		snprintf(count, sizeof(count), "%u", times);
+	log_fields(LEVEL_INFO, "audit",
+		   (struct log_field[]){
+			   { "call", e->method->name },
+			   { "result", e->denied ? "denied" : "granted" },
+			   { "subject", e->subject },
+			   { "peer", e->peer.admin ? "admin" : "pod" },
+			   { "pid", pid },
+			   { "uid", uid },
+			   { "netns_cookie", netns },
+			   { "again", count },
+			   { "reason", reason },
+		   },
+		   9);
+}
+
+static void flush(struct entry *e)
+{
+	if (e->more)
+		put(e, e->more, NULL);
+	e->more = 0;
+}
+
+static bool is_same(const struct entry *e, const struct call *call)
+{
+	return e->method == call->method && e->peer.conn == call->peer.conn &&
+	       e->denied == call->failed && !strcmp(e->subject, call->subject);
+}
+
+void audit_note(struct audit *audit, const struct call *call)
+{
+	struct entry *e;
+
+	if (!call->method || !call->method->audit || !log_enabled(LEVEL_INFO))
+		return;
+	e = &audit->entries[(call->peer.conn * 16 + (uint64_t)call->method->call) % ENTRIES];
+	if (is_same(e, call)) {
+		e->more++;
+		return;
+	}
+	flush(e);
+	e->method = call->method;
+	e->peer = call->peer;
+	e->denied = call->failed;
+	memcpy(e->subject, call->subject, sizeof(e->subject));
+	put(e, 0, call->failed ? call->fault.text : NULL);
+}
+
+void audit_flush(struct audit *audit)
+{
+	for (size_t i = 0; i < ENTRIES; i++)
+		flush(&audit->entries[i]);
+}
