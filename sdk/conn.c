@@ -333,6 +333,13 @@ static int judge(struct xskd *x, const Xskd__Reply *msg, Xskd__Reply__ResultCase
 int conn_call(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
 	      Xskd__Reply__ResultCase want, struct reply *out)
 {
+	return conn_call_while(x, req, fds, want, out, NULL, NULL);
+}
+
+int conn_call_while(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
+		    Xskd__Reply__ResultCase want, struct reply *out, void (*work)(void *arg),
+		    void *arg)
+{
 	int64_t deadline;
 	bool waited = false;
 	int r = begin(x);
@@ -345,6 +352,10 @@ int conn_call(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
 	req->timeout_ms = x->timeout_ms < 0 ? 0 : (uint32_t)x->timeout_ms;
 	deadline = deadline_in(x->timeout_ms);
 	r = send_request(x, req, fds, deadline, &waited);
+	if (r == 0 && work) {
+		work(arg);
+		waited = true;
+	}
 	while (r == 0) {
 		cleanup(reply_done) struct reply reply = REPLY_INIT;
 

@@ -123,11 +123,11 @@ static int bind_sockets(struct xskd *x, struct xskd_handoff *h)
 	return 0;
 }
 
-static int map_umem(struct xskd *x, struct xskd_handoff *h)
+static void own_umem(struct xskd_handoff *h, const struct umem *umem)
 {
-	int r = umem_map(h->umem_fd, &h->umem, &h->umem_size);
-
-	return r < 0 ? conn_fail(x, r, "cannot map the packet memory: %m") : 0;
+	h->umem_fd = umem->fd;
+	h->umem = umem->at;
+	h->umem_size = umem->size;
 }
 
 static int find_frames(struct xskd *x, struct xskd_handoff *h)
@@ -142,7 +142,7 @@ static int assemble(struct xskd *x, struct reply *reply, struct handoff *h)
 {
 	const Xskd__HandOffSocketReply *m = reply->msg->hand_off_socket;
 	bool awaits_bind = false;
-	int r;
+	int r = 0;
 
 	h->pub.frame_size = m->sockets[0]->frame_size;
 	h->pub.headroom = m->sockets[0]->headroom;
@@ -150,7 +150,6 @@ static int assemble(struct xskd *x, struct reply *reply, struct handoff *h)
 	h->pub.resumed = m->resumed;
 	if (!is_power_of_two(h->pub.frame_size))
 		return conn_garbled(x, "frames of no size");
-	r = map_umem(x, &h->pub);
 	for (size_t i = 0; r == 0 && i < h->pub.n_sockets; i++) {
 		if (m->sockets[i]->state == XSKD__SOCKET_STATE__SOCKET_UNBOUND)
 			return conn_garbled(x, "a socket without rings");
@@ -168,6 +167,7 @@ int xskd_hand_off(struct xskd *x, const char *interface, const struct xskd_hando
 	cleanup(reply_done) struct reply reply = REPLY_INIT;
 	cleanup(handoff_freep) struct handoff *h = NULL;
 	struct xskd_handoff_opts o;
+	struct umem umem;
 	int r = request_opts(x, opts, &o);
 
 	if (r < 0)
@@ -175,9 +175,11 @@ int xskd_hand_off(struct xskd *x, const char *interface, const struct xskd_hando
 	h = handoff_new(request_n_sockets(&o));
 	if (!h)
 		return conn_fail(x, -ENOMEM, "%m");
-	r = request_sockets(x, interface, &o, &reply, &h->pub.umem_fd);
-	if (r == 0)
-		r = assemble(x, &reply, h);
+	r = request_sockets(x, interface, &o, true, &reply, &umem);
+	if (r < 0)
+		return r;
+	own_umem(&h->pub, &umem);
+	r = assemble(x, &reply, h);
 	if (r < 0)
 		return r;
 	*out = &steal_ptr(&h)->pub;
@@ -252,7 +254,7 @@ int xskd_hand_off_fds(struct xskd *x, const char *interface, const struct xskd_h
 		      bool unbound, int *out, int *out_umem)
 {
 	cleanup(reply_done) struct reply reply = REPLY_INIT;
-	cleanup(close_fdp) int umem_fd = -1;
+	cleanup(umem_done) struct umem umem = UMEM_INIT;
 	struct fdset fds = FDSET_INIT;
 	struct xskd_handoff_opts o;
 	int r = request_opts(x, opts, &o);
@@ -262,7 +264,7 @@ int xskd_hand_off_fds(struct xskd *x, const char *interface, const struct xskd_h
 	if (unbound)
 		r = request_unbound(x, interface, &o, &reply);
 	else
-		r = request_sockets(x, interface, &o, &reply, &umem_fd);
+		r = request_sockets(x, interface, &o, false, &reply, &umem);
 	if (r == 0 && !unbound)
 		r = check_usable(x, reply.msg->hand_off_socket, &o);
 	for (size_t i = 0; r == 0 && i < request_n_sockets(&o); i++) {
@@ -277,7 +279,7 @@ int xskd_hand_off_fds(struct xskd *x, const char *interface, const struct xskd_h
 	for (size_t i = 0; i < fds.n; i++)
 		out[i] = fds.fd[i];
 	if (out_umem)
-		*out_umem = steal_fd(&umem_fd);
+		*out_umem = steal_fd(&umem.fd);
 	return 0;
 }
 
@@ -307,6 +309,7 @@ int xskd_adopt(const int *fds, int umem_fd, const struct xskd_handoff_opts *opts
 	       struct xskd_handoff **out)
 {
 	cleanup(handoff_freep) struct handoff *h = NULL;
+	struct umem umem = { .fd = umem_fd };
 	struct xskd_handoff_opts o;
 	int r = request_opts(NULL, opts, &o);
 
@@ -317,7 +320,10 @@ int xskd_adopt(const int *fds, int umem_fd, const struct xskd_handoff_opts *opts
 		return -ENOMEM;
 	h->pub.frame_size = o.frame_size;
 	h->pub.headroom = o.headroom;
-	r = umem_map(umem_fd, &h->pub.umem, &h->pub.umem_size);
+	umem_map(&umem);
+	r = umem.error;
+	h->pub.umem = umem.at;
+	h->pub.umem_size = umem.size;
 	for (size_t i = 0; r == 0 && i < h->pub.n_sockets; i++) {
 		h->pub.sockets[i].queue = o.queues ? o.queues[i] : 0;
 		r = adopt_socket(fds[i], &o, &h->pub.sockets[i], &h->rings[i]);

@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "opts.h"
-#include "umem.h"
 
 #define DEFAULT_FRAME_SIZE 2048
 #define DEFAULT_RING_SIZE  2048
@@ -54,9 +53,17 @@ int request_opts(struct xskd *x, const struct xskd_handoff_opts *opts, struct xs
 
 /* ---- The call ------------------------------------------------------------------------------- */
 
-/* @umem_fd: -1: none. @only_resume: -ENOENT where no kept sockets are. */
+static void map_meanwhile(void *arg)
+{
+	umem_map(arg);
+}
+
+/*
+ * @umem: sent along unless it has no fd; mapped meanwhile if @map, for filling in page tables takes
+ * as long as what the daemon does with it. @only_resume: -ENOENT where no kept sockets are.
+ */
 static int ask(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
-	       bool unbound, int umem_fd, bool only_resume, struct reply *out)
+	       bool unbound, struct umem *umem, bool map, bool only_resume, struct reply *out)
 {
 	Xskd__HandOffSocketRequest ask;
 	Xskd__BusyPoll busy_poll;
@@ -67,8 +74,8 @@ static int ask(struct xskd *x, const char *interface, const struct xskd_handoff_
 	ask.interface = opts_text(interface);
 	ask.container = opts_text(o->container);
 	ask.netns_fd = opts_lend_fd(&lent, o->netns_fd);
-	if (umem_fd >= 0) {
-		lent.fd[lent.n++] = umem_fd;
+	if (umem->fd >= 0) {
+		lent.fd[lent.n++] = umem->fd;
 		ask.umem_fd = lent.n;
 	}
 	ask.n_queues = o->n_queues;
@@ -94,7 +101,8 @@ static int ask(struct xskd *x, const char *interface, const struct xskd_handoff_
 	req.call_case = XSKD__REQUEST__CALL_HAND_OFF_SOCKET;
 	req.hand_off_socket = &ask;
 
-	int r = conn_call(x, &req, &lent, XSKD__REPLY__RESULT_HAND_OFF_SOCKET, out);
+	int r = conn_call_while(x, &req, &lent, XSKD__REPLY__RESULT_HAND_OFF_SOCKET, out,
+				map ? map_meanwhile : NULL, umem);
 
 	if (r < 0)
 		return r;
@@ -110,10 +118,22 @@ static int check_queues(struct xskd *x, const struct xskd_handoff_opts *o)
 	return 0;
 }
 
-int request_sockets(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
-		    struct reply *out, int *out_umem_fd)
+/* The memory of the kept sockets instead of ours, which is not needed then. */
+static int take_kept(struct xskd *x, struct reply *reply, bool map, struct umem *umem)
 {
-	cleanup(close_fdp) int umem_fd = -1;
+	int r;
+
+	umem_done(umem);
+	r = conn_take_fd(x, reply, reply->msg->hand_off_socket->umem_fd, &umem->fd);
+	if (r == 0 && map)
+		umem_map(umem);
+	return r;
+}
+
+int request_sockets(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
+		    bool map, struct reply *out, struct umem *out_umem)
+{
+	cleanup(umem_done) struct umem umem = UMEM_INIT;
 	int r = check_queues(x, o);
 
 	if (r < 0)
@@ -121,34 +141,33 @@ int request_sockets(struct xskd *x, const char *interface, const struct xskd_han
 	/* First without memory, which may be much and for nothing. */
 	r = -ENOENT;
 	if (o->keep)
-		r = ask(x, interface, o, false, -1, true, out);
+		r = ask(x, interface, o, false, &umem, false, true, out);
 	if (r == -ENOENT) {
-		umem_fd = umem_create((uint64_t)o->frames * o->frame_size, o->huge_pages);
-		if (umem_fd < 0)
-			return conn_fail(x, umem_fd, "cannot get %llu bytes of packet memory%s: %m",
+		umem.fd = umem_create((uint64_t)o->frames * o->frame_size, o->huge_pages);
+		if (umem.fd < 0)
+			return conn_fail(x, umem.fd, "cannot get %llu bytes of packet memory%s: %m",
 					 (unsigned long long)o->frames * o->frame_size,
 					 o->huge_pages ? " in huge pages" : "");
-		r = ask(x, interface, o, false, umem_fd, false, out);
+		r = ask(x, interface, o, false, &umem, map, false, out);
 	}
+	if (r == 0 && out->msg->hand_off_socket->resumed)
+		r = take_kept(x, out, map, &umem);
+	if (r == 0 && umem.error < 0)
+		r = conn_fail(x, umem.error, "cannot map the packet memory: %m");
 	if (r < 0)
 		return r;
-	if (out->msg->hand_off_socket->resumed) {
-		close_fdp(&umem_fd);
-		umem_fd = -1;
-		r = conn_take_fd(x, out, out->msg->hand_off_socket->umem_fd, &umem_fd);
-		if (r < 0)
-			return r;
-	}
-	*out_umem_fd = steal_fd(&umem_fd);
+	*out_umem = umem;
+	umem = UMEM_INIT;
 	return 0;
 }
 
 int request_unbound(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
 		    struct reply *out)
 {
+	struct umem none = UMEM_INIT;
 	int r = check_queues(x, o);
 
-	return r < 0 ? r : ask(x, interface, o, true, -1, false, out);
+	return r < 0 ? r : ask(x, interface, o, true, &none, false, false, out);
 }
 
 int request_release(struct xskd *x, uint64_t *ids, size_t n)

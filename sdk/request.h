@@ -4,6 +4,7 @@
 #define XSKD_SDK_REQUEST_H
 
 #include "conn.h"
+#include "umem.h"
 
 /*
  * request_opts() - take the caller's options, fill in what is left open, and check what would cost
@@ -17,11 +18,12 @@ size_t request_n_sockets(const struct xskd_handoff_opts *o);
 
 /*
  * request_sockets() - ask for sockets with memory.
+ * @map: map the memory too.
  * @out: the answer, with as many sockets as @o asks for.
- * @out_umem_fd: their memory, ours or that of the kept sockets; the caller owns it.
+ * @out_umem: their memory, ours or that of the kept sockets; the caller owns it.
  */
 int request_sockets(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
-		    struct reply *out, int *out_umem_fd) must_check;
+		    bool map, struct reply *out, struct umem *out_umem) must_check;
 
 /* request_unbound() - ask for sockets without memory, rings and bind. */
 int request_unbound(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,

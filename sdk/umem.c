@@ -50,20 +50,33 @@ int umem_create(uint64_t size, bool huge_pages)
 	return steal_fd(&fd);
 }
 
-int umem_map(int fd, void **out, size_t *out_size)
+static int map(struct umem *umem)
 {
 	struct stat st;
 	void *at;
 
-	if (fstat(fd, &st) < 0)
+	if (fstat(umem->fd, &st) < 0)
 		return -errno;
 	if (st.st_size <= 0)
 		return -EINVAL;
-	at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
-		  0);
+	at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+		  umem->fd, 0);
 	if (at == MAP_FAILED)
 		return -errno;
-	*out = at;
-	*out_size = (size_t)st.st_size;
+	umem->at = at;
+	umem->size = (size_t)st.st_size;
 	return 0;
+}
+
+void umem_map(struct umem *umem)
+{
+	umem->error = map(umem);
+}
+
+void umem_done(struct umem *umem)
+{
+	if (umem->at)
+		munmap(umem->at, umem->size);
+	close_fdp(&umem->fd);
+	*umem = UMEM_INIT;
 }

@@ -5,13 +5,25 @@
 
 #include "base.h"
 
+struct umem {
+	int fd;   /* -1: none */
+	void *at; /* NULL: not mapped */
+	size_t size;
+	int error; /* of umem_map(): negative errno */
+};
+
+#define UMEM_INIT ((struct umem){ .fd = -1 })
+
+/* umem_done() - unmap and close. */
+void umem_done(struct umem *umem);
+
 /*
  * umem_create() - a sealed memfd of at least @size bytes, rounded up to whole pages.
  * Return: the fd, the caller's; or a negative errno. -ENOMEM: also where there are no huge pages.
  */
 int umem_create(uint64_t size, bool huge_pages) must_check;
 
-/* umem_map() - map all of it. Return: 0 or a negative errno. */
-int umem_map(int fd, void **out, size_t *out_size) must_check;
+/* umem_map() - map all of umem->fd, page tables and all; sets at and size, or error. */
+void umem_map(struct umem *umem);
 
 #endif

@@ -75,7 +75,7 @@ void audit_note(struct audit *audit, const struct call *call)
 {
 	struct entry *e;
 
-	if (!call->method || !call->method->audit || !log_enabled(LEVEL_INFO))
+	if (!audit || !call->method || !call->method->audit || !log_enabled(LEVEL_INFO))
 		return;
 	e = &audit->entries[(call->peer.conn * 16 + (uint64_t)call->method->call) % ENTRIES];
 	if (is_same(e, call)) {

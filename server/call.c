@@ -129,7 +129,6 @@ int call_admit(struct call *call)
 static enum call_state ended(struct call *call, bool failed)
 {
 	call->failed = failed;
-	audit_note(call->core->audit, call);
 	return CALL_ENDED;
 }
 
@@ -205,6 +204,9 @@ void call_free(struct call *call)
 {
 	size_t unused = 0;
 
+	/* Here, where the client has its answer already and does not wait for the log. */
+	if (call->req)
+		audit_note(call->core->audit, call);
 	if (call->method && call->method->done && call->job)
 		call->method->done(call->job);
 	while (call->blocks) {

@@ -85,7 +85,7 @@ struct core {
 	void *arg;
 };
 
-/* core_init() - @state becomes the core's; @audit stays the caller's. */
+/* core_init() - @state becomes the core's; @audit (may be NULL) stays the caller's. */
 void core_init(struct core *core, const char *bpf_dir, const struct limits *limits,
 	       const struct state *state, struct audit *audit);
 
