@@ -96,7 +96,7 @@ static int grant_shape(struct call *call)
 			call, INVALID_ARGUMENT,
 			"the namespace is the host's own: every program there would hold the "
 			"lease; give the pod a network namespace (hostNetwork: false)");
-	shape_lane(call, job->queue_mode ? call->core->inode : job->inode, job->device);
+	shape_lane_of_leases(call);
 	return 0;
 }
 

@@ -23,7 +23,6 @@ struct revoke {
 static int revoke_shape(struct call *call)
 {
 	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
-	const struct lease *l;
 	int err = shape_container(call, req->container);
 
 	if (!err && *req->interface)
@@ -32,9 +31,7 @@ static int revoke_shape(struct call *call)
 		return err;
 	snprintf(call->subject, sizeof(call->subject), "%s@%.15s", req->container,
 		 *req->interface ? req->interface : "*");
-	l = lease_by_key(call->core, req->container, req->interface);
-	if (l)
-		shape_lane(call, lease_inode(call->core, l), l->m->device);
+	shape_lane_of_leases(call);
 	return 0;
 }
 

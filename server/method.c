@@ -89,6 +89,11 @@ void shape_lane(struct call *call, ino_t inode, const char *device)
 	snprintf(call->lane, sizeof(call->lane), "%llu/%s", (unsigned long long)inode, device);
 }
 
+void shape_lane_of_leases(struct call *call)
+{
+	snprintf(call->lane, sizeof(call->lane), "leases");
+}
+
 /* ---- permission, existence ---- */
 
 static int no_lease(struct call *call, const char *interface)

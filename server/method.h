@@ -59,6 +59,12 @@ int shape_netns(struct call *call, uint32_t place, int *out_fd, ino_t *out_inode
 /* shape_lane() - calls on the same device wait for each other. */
 void shape_lane(struct call *call, ino_t inode, const char *device);
 
+/*
+ * shape_lane_of_leases() - leases exclude each other by container, namespace, device and queue, so
+ * all that grants or revokes one waits for all else that does. It takes some 100 us.
+ */
+void shape_lane_of_leases(struct call *call);
+
 /* ---- permission, existence ---- */
 
 /* find_lease() - of the caller's namespace, or, with @container, an administrator's choice. */
