@@ -9,6 +9,8 @@
 #include "netns.h"
 #include "pin.h"
 
+#define RECHECK_SWEEPS 10
+
 static int compare_program(const void *key, const void *item)
 {
 	uint32_t id = *(const uint32_t *)key, other = ((const struct program *)item)->m->id;
@@ -246,8 +248,13 @@ void core_link_gone(struct core *core, int nsid, uint32_t ifindex)
 	}
 }
 
+/*
+ * The kernel takes a namespace's number away first and its devices some time later, of which it
+ * then has nobody to tell: so the programs on them are looked at for a while.
+ */
 void core_netns_gone(struct core *core, int nsid)
 {
+	core->recheck = RECHECK_SWEEPS;
 	for (size_t i = core->leases.n; i--;) {
 		struct lease *l = core->leases.at[i];
 		char name[256];

@@ -70,6 +70,8 @@ struct core {
 	time_t started_at;
 	uint32_t connections;
 	uint64_t last_id; /* of leases and sockets */
+	unsigned int
+		recheck; /* so many sweeps shall look whether programs still have their device */
 
 	struct index programs;        /* by id */
 	struct index leases;          /* by id */
@@ -139,12 +141,18 @@ void lease_file_name(const Xskd__Lease *m, char *out, size_t size);
 /* sock_add() - takes over @m, @fd and @memfd, also when it fails (NULL: no memory). */
 struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd, int memfd);
 struct sock *sock_find(const struct core *core, uint64_t id);
+/* sock_at() - the newest at this place. */
 struct sock *sock_at(const struct core *core, uint32_t program, uint32_t queue);
 /* sock_drop() - forget it; its fds go to the reaper. @kind: the event that watchers get, 0: none.
  */
 void sock_drop(struct core *core, struct sock *s, Xskd__EventKind kind, const char *why);
 /* sock_drop_pending() - those that @conn should have bound; 0: those whose time is over. */
 void sock_drop_pending(struct core *core, uint64_t conn);
+/*
+ * sock_drop_stale() - those at this place that are not of @group: they have ended unseen, as a
+ * newer socket's taking the place has proved.
+ */
+void sock_drop_stale(struct core *core, uint32_t program, uint32_t queue, uint64_t group);
 /* sock_drop_all() - all of @lease, or, with 0, all of @program. */
 void sock_drop_all(struct core *core, uint64_t lease, uint32_t program, Xskd__EventKind kind,
 		   const char *why);

@@ -100,11 +100,11 @@ static int bind_check(struct call *call)
 static int bind_make(struct call *call)
 {
 	struct bind *job = call->job;
-	int err = xsk_bind(&job->spec, job->fds, &job->zero_copy, &call->fault);
+	int err = xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
 
-	if (!err)
-		err = xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
 	call->made = !err;
+	if (!err)
+		err = xsk_bind(&job->spec, job->fds, &job->zero_copy, &call->fault);
 	/* The client has its own; here, where it may block, ours go. */
 	for (size_t i = 0; i < job->spec.n; i++)
 		close(steal_fd(&job->fds[i]));
@@ -125,6 +125,7 @@ static int bind_note(struct call *call)
 
 		if (!s)
 			return call_fail(call, ABORTED, "the lease or its program has ended");
+		sock_drop_stale(call->core, job->program, s->m->queue, s->group);
 		s->m->state = XSKD__SOCKET_STATE__SOCKET_BOUND;
 		s->m->zero_copy = job->zero_copy;
 		if (!s->m->kept) {

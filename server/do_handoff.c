@@ -273,10 +273,15 @@ static int open_inside(struct call *call)
 	return err;
 }
 
+/*
+ * First the place in the map, then the queue: who has the place is known, and there is nothing to
+ * wait for, while a queue can be busy for a moment after its last holder has ended.
+ */
 static int handoff_make(struct call *call)
 {
 	struct handoff *job = call->job;
 	const struct xsk_spec *spec = &job->spec;
+	bool full = call->core->features.full_handoff;
 	int err = open_inside(call);
 
 	if (err < 0)
@@ -284,13 +289,13 @@ static int handoff_make(struct call *call)
 	call->made = true;
 	if (!job->unbound)
 		err = xsk_set_up(spec, job->fds, job->umem_fd, job->umem_bytes, &call->fault);
-	if (!err && !job->unbound && call->core->features.full_handoff) {
-		err = xsk_bind(spec, job->fds, &job->zero_copy, &call->fault);
-		job->bound = !err;
-	}
-	if (!err && (job->unbound || job->bound)) {
+	if (!err && (job->unbound || full)) {
 		err = xsk_insert(spec, job->fds, job->map_fd, &call->fault);
 		job->inserted = !err;
+	}
+	if (!err && !job->unbound && full) {
+		err = xsk_bind(spec, job->fds, &job->zero_copy, &call->fault);
+		job->bound = !err;
 	}
 	if (!job->keep) { /* the last close of a UMEM frees its pages, which takes time */
 		close_fdp(&job->umem_fd);
@@ -300,15 +305,6 @@ static int handoff_make(struct call *call)
 }
 
 /* ---- note, answer ---- */
-
-/* A queue whose socket ended unseen: the insertion has just proved it. */
-static void drop_stale(struct core *core, uint32_t program, uint32_t queue)
-{
-	struct sock *s = sock_at(core, program, queue);
-
-	if (s && s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
-		sock_drop(core, s, XSKD__EVENT_KIND__EVENT_SOCKET_RELEASED, "closed by its holder");
-}
 
 static Xskd__Socket *describe(const struct call *call, const struct lease *l, size_t i)
 {
@@ -404,7 +400,7 @@ static int handoff_note(struct call *call)
 		return call_fail(call, ABORTED,
 				 "the lease or its program ended while the socket was made");
 	for (size_t i = 0; i < job->spec.n && job->inserted; i++)
-		drop_stale(core, job->program, job->spec.queue[i]);
+		sock_drop_stale(core, job->program, job->spec.queue[i], 0);
 	for (n = 0; n < job->spec.n && !err; n++)
 		err = note(call, l, n);
 	err = err ? fault_sys(&call->fault, -err, "cannot note the socket") : fill_reply(call);

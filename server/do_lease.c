@@ -22,6 +22,8 @@ struct grant {
 	int nsid;
 	struct device dev;
 	Xskd__Lease *lease;
+	Xskd__Program *program; /* where it is from now on; NULL: none is on the device */
+	uint64_t served;
 };
 
 static int shape_labels(struct call *call)
@@ -221,6 +223,20 @@ static int judge_queues(struct call *call, uint32_t *queues, size_t n)
 	return 0;
 }
 
+/* Its device may have been moved, and renamed, since it was loaded. */
+static int judge_program(struct call *call, const struct program *p)
+{
+	struct grant *job = call->job;
+	Xskd__Program m = *p->m;
+
+	m.interface = (char *)(uintptr_t)job->device;
+	m.netns_cookie = job->queue_mode ? call->core->cookie : job->cookie;
+	m.ifindex = job->dev.ifindex;
+	job->served = p->served;
+	job->program = message_clone(&m);
+	return job->program ? 0 : fault_sys(&call->fault, ENOMEM, "cannot note the program");
+}
+
 /* What the lease will be, now that the device is known. */
 static int grant_judge(struct call *call)
 {
@@ -263,7 +279,25 @@ static int grant_judge(struct call *call)
 	m.program_id = p ? p->m->id : 0;
 	m.link_up = job->dev.up;
 	job->lease = message_clone(&m);
-	return job->lease ? 0 : fault_sys(&call->fault, ENOMEM, "cannot note the lease");
+	if (!job->lease)
+		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
+	return p ? judge_program(call, p) : 0;
+}
+
+static int write_program(struct call *call)
+{
+	struct grant *job = call->job;
+	const struct program noted = {
+		.m = job->program,
+		.inode = job->queue_mode ? call->core->inode : job->inode,
+		.served = job->served,
+	};
+	Xskd__StateFile file;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", job->program->id);
+	program_file(&noted, &file);
+	return state_write(&call->core->state, STATE_PROGRAMS, name, &file, &call->fault);
 }
 
 static int grant_write(struct call *call)
@@ -272,7 +306,10 @@ static int grant_write(struct call *call)
 	const struct lease noted = { .m = job->lease, .inode = job->inode, .nsid = job->nsid };
 	Xskd__StateFile file;
 	char name[256];
+	int err = job->program ? write_program(call) : 0;
 
+	if (err < 0)
+		return err;
 	call->made = true;
 	lease_file_name(job->lease, name, sizeof(name));
 	lease_file(&noted, &file);
@@ -287,7 +324,7 @@ static int grant_enter(struct call *call)
 
 	if (!l)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
-	if (p) /* its device may have been moved here since it was loaded */
+	if (p)
 		program_moved(p, lease_inode(call->core, l),
 			      job->queue_mode ? call->core->cookie : job->cookie, l->m->ifindex,
 			      l->m->device);
@@ -318,6 +355,8 @@ static void grant_done(void *arg)
 	close_fdp(&job->netns_fd);
 	if (job->lease)
 		xskd__lease__free_unpacked(job->lease, NULL);
+	if (job->program)
+		xskd__program__free_unpacked(job->program, NULL);
 }
 
 const struct method method_grant_lease = {

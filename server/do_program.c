@@ -86,6 +86,10 @@ static int load_check(struct call *call)
 	const struct load *job = call->job;
 	const struct program *p = program_at(call->core, job->inode, req->interface);
 
+	/* The kernel uses inodes again: one of a namespace that has gone may be this one's now. */
+	if (p && instance_ifindex(call->core->bpf_dir, p->m->id, &p->m->ifindex) == 0 &&
+	    !p->m->ifindex)
+		p = NULL;
 	if (p)
 		return call_fail(
 			call, ALREADY_EXISTS,
@@ -172,9 +176,13 @@ static int make(struct call *call)
 static int load_make(struct call *call)
 {
 	struct load *job = call->job;
-	int home = -1;
-	int err = job->netns_fd < 0 ? 0 : netns_enter(job->netns_fd, &home);
+	int home = -1, nsid;
+	/* A number for the namespace, so that the kernel's news of its devices reach us
+	 * (monitor.h). */
+	int err = job->netns_fd < 0 ? 0 : netns_nsid(job->netns_fd, &nsid);
 
+	if (!err && job->netns_fd >= 0)
+		err = netns_enter(job->netns_fd, &home);
 	if (err < 0)
 		return fault_sys(&call->fault, -err, "cannot enter the network namespace");
 	err = make(call);

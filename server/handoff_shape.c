@@ -86,6 +86,11 @@ static int shape_wishes(struct call *call, struct handoff *job)
 	if (req->multi_buffer && !call->core->features.multi_buffer)
 		return call_fail(call, UNIMPLEMENTED,
 				 "this kernel has no multi-buffer AF_XDP (Linux 6.6)");
+	if (req->keep && !call->core->features.full_handoff)
+		return call_fail(
+			call, UNIMPLEMENTED,
+			"sockets cannot be kept on this kernel: nobody could map the rings of a bound "
+			"one again (Linux 6.4)");
 	if (req->unbound && (req->umem_fd || req->keep))
 		return call_fail(call, INVALID_ARGUMENT,
 				 "an unbound socket comes without UMEM, and cannot be kept");

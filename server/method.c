@@ -169,7 +169,7 @@ int program_of(struct call *call, const struct lease *l, struct program **out)
 
 	if (!p)
 		p = program_at(call->core, lease_inode(call->core, l), l->m->device);
-	if (!p || !p->m->ifindex)
+	if (!p || p->m->ifindex != l->m->ifindex)
 		return call_fail(
 			call, FAILED_PRECONDITION,
 			"no XDP program of xskd's is on '%s': an administrator has to load one first "

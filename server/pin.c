@@ -19,7 +19,8 @@ static const char *const names[] = { "link", "counters", "map", "prog" };
 
 static int path_of(char *buf, const char *bpf_dir, uint32_t id, const char *what)
 {
-	int n = snprintf(buf, PATH_MAX, "%s/programs/%u%s%s", bpf_dir, id, *what ? "/" : "", what);
+	/* For the directory itself @what is "": a slash at its end does no harm. */
+	int n = snprintf(buf, PATH_MAX, "%s/programs/%u/%s", bpf_dir, id, what);
 
 	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }

@@ -15,7 +15,7 @@ struct sock *sock_find(const struct core *core, uint64_t id)
 
 struct sock *sock_at(const struct core *core, uint32_t program, uint32_t queue)
 {
-	for (size_t i = 0; i < core->socks.n; i++) {
+	for (size_t i = core->socks.n; i--;) {
 		struct sock *s = core->socks.at[i];
 
 		if (s->m->program_id == program && s->m->queue == queue)
@@ -99,6 +99,17 @@ void sock_drop_pending(struct core *core, uint64_t conn)
 			continue;
 		if (conn ? s->conn == conn : s->deadline < now.tv_sec)
 			sock_drop(core, s, XSKD__EVENT_KIND__EVENT_UNKNOWN, NULL);
+	}
+}
+
+void sock_drop_stale(struct core *core, uint32_t program, uint32_t queue, uint64_t group)
+{
+	for (size_t i = core->socks.n; i--;) {
+		struct sock *s = core->socks.at[i];
+
+		if (s->m->program_id == program && s->m->queue == queue && s->group != group)
+			sock_drop(core, s, XSKD__EVENT_KIND__EVENT_SOCKET_RELEASED,
+				  "closed by its holder");
 	}
 }
 

@@ -2,6 +2,11 @@
 #include "sweep.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+
+#include "instance.h"
+#include "log.h"
+#include "pin.h"
 
 struct place {
 	uint64_t sock;
@@ -16,6 +21,9 @@ struct sweep {
 	size_t n_maps;
 	struct place *places;
 	size_t n_places;
+	const struct core *core; /* for its directories, which do not change */
+	uint32_t *gone; /* programs that have no device any more, it seems; 0: it has one */
+	size_t n_gone;
 };
 
 static int find_map(struct sweep *sweep, const struct core *core, uint32_t program, size_t *out)
@@ -34,17 +42,9 @@ static int find_map(struct sweep *sweep, const struct core *core, uint32_t progr
 	return 0;
 }
 
-struct sweep *sweep_new(const struct core *core)
+static void add_sockets(struct sweep *sweep, const struct core *core)
 {
-	size_t n = core->socks.n;
-	struct sweep *sweep = n ? calloc(1, sizeof(*sweep)) : NULL;
-
-	if (!sweep)
-		return NULL;
-	sweep->maps = calloc(n, sizeof(*sweep->maps));
-	sweep->programs = calloc(n, sizeof(*sweep->programs));
-	sweep->places = calloc(n, sizeof(*sweep->places));
-	for (size_t i = 0; i < n && sweep->maps && sweep->programs && sweep->places; i++) {
+	for (size_t i = 0; i < core->socks.n; i++) {
 		const struct sock *s = core->socks.at[i];
 		struct place *place = &sweep->places[sweep->n_places];
 
@@ -55,11 +55,53 @@ struct sweep *sweep_new(const struct core *core)
 		place->queue = s->m->queue;
 		sweep->n_places++;
 	}
-	if (!sweep->n_places) {
+}
+
+static void add_gone(struct sweep *sweep, const struct core *core)
+{
+	for (size_t i = 0; i < core->programs.n; i++) {
+		const struct program *p = core->programs.at[i];
+
+		if (!p->m->ifindex || core->recheck)
+			sweep->gone[sweep->n_gone++] = p->m->id;
+	}
+}
+
+struct sweep *sweep_new(struct core *core)
+{
+	size_t n = core->socks.n;
+	struct sweep *sweep = n || core->programs.n ? calloc(1, sizeof(*sweep)) : NULL;
+
+	if (!sweep)
+		return NULL;
+	sweep->core = core;
+	sweep->maps = calloc(n + 1, sizeof(*sweep->maps));
+	sweep->programs = calloc(n + 1, sizeof(*sweep->programs));
+	sweep->places = calloc(n + 1, sizeof(*sweep->places));
+	sweep->gone = calloc(core->programs.n + 1, sizeof(*sweep->gone));
+	if (sweep->maps && sweep->programs && sweep->places && sweep->gone) {
+		add_sockets(sweep, core);
+		add_gone(sweep, core);
+		core->recheck -= core->recheck > 0;
+	}
+	if (!sweep->n_places && !sweep->n_gone) {
 		sweep_free(sweep);
 		return NULL;
 	}
 	return sweep;
+}
+
+/* Return: false, it has its device; or it could not be removed, and the next sweep tries again. */
+static bool remove_program(const struct core *core, uint32_t id)
+{
+	uint32_t ifindex;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%u", id);
+	if (instance_ifindex(core->bpf_dir, id, &ifindex) < 0 || ifindex)
+		return false;
+	return pin_remove(core->bpf_dir, id) == 0 &&
+	       state_remove(&core->state, STATE_PROGRAMS, name) == 0;
 }
 
 void sweep_look(struct sweep *sweep)
@@ -70,6 +112,10 @@ void sweep_look(struct sweep *sweep)
 
 		if (xsk_held(sweep->maps[place->map], place->queue, &held) == 0)
 			place->empty = !held;
+	}
+	for (size_t i = 0; i < sweep->n_gone; i++) {
+		if (!remove_program(sweep->core, sweep->gone[i]))
+			sweep->gone[i] = 0;
 	}
 }
 
@@ -83,6 +129,14 @@ void sweep_note(struct core *core, const struct sweep *sweep)
 			sock_drop(core, s, XSKD__EVENT_KIND__EVENT_SOCKET_RELEASED,
 				  "closed by its holder");
 	}
+	for (size_t i = 0; i < sweep->n_gone; i++) {
+		struct program *p = program_find(core, sweep->gone[i]);
+
+		if (!p)
+			continue;
+		log_info("program %u: its device '%s' has gone", p->m->id, p->m->interface);
+		program_drop(core, p);
+	}
 }
 
 void sweep_free(struct sweep *sweep)
@@ -92,5 +146,6 @@ void sweep_free(struct sweep *sweep)
 	free(sweep->maps);
 	free(sweep->programs);
 	free(sweep->places);
+	free(sweep->gone);
 	free(sweep);
 }

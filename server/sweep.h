@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finding out which sockets of the ledger have ended: their places in the maps are empty then.
- * Three steps, as in a method: what to look at (loop), looking (worker), taking note (loop).
+ * What ends unseen: sockets of the ledger whose places in the maps are empty, and programs whose
+ * device has gone. Three steps, as in a method: what to look at (loop), looking and clearing up
+ * (worker), taking note (loop).
  */
 #ifndef XSKD_SWEEP_H
 #define XSKD_SWEEP_H
@@ -11,7 +12,7 @@
 struct sweep;
 
 /* sweep_new() - NULL: there is nothing to look at, or no memory for it. */
-struct sweep *sweep_new(const struct core *core) must_check;
+struct sweep *sweep_new(struct core *core) must_check;
 void sweep_look(struct sweep *sweep);
 void sweep_note(struct core *core, const struct sweep *sweep);
 void sweep_free(struct sweep *sweep);
