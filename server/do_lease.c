@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* GrantLease, ListLeases. */
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +27,15 @@ struct grant {
 	uint64_t served;
 };
 
+/* protobuf-c does not check it, and a list with such a label could be read by no other client. */
+static bool is_utf8(const char *s)
+{
+	json_t *string = json_string(s);
+
+	json_decref(string);
+	return string != NULL;
+}
+
 static int shape_labels(struct call *call)
 {
 	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
@@ -34,6 +44,9 @@ static int shape_labels(struct call *call)
 		return call_fail(call, INVALID_ARGUMENT, "%zu labels are more than %d",
 				 req->n_labels, LABELS_MAX);
 	for (size_t i = 0; i < req->n_labels; i++) {
+		if (!is_utf8(req->labels[i]->key) || !is_utf8(req->labels[i]->value))
+			return call_fail(call, INVALID_ARGUMENT, "label '%.32s' is not UTF-8",
+					 req->labels[i]->key);
 		if (!*req->labels[i]->key || strlen(req->labels[i]->key) > LABEL_MAX ||
 		    strlen(req->labels[i]->value) > LABEL_MAX)
 			return call_fail(

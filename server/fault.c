@@ -6,6 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * Texts quote what clients sent, which may be anything: but a proto3 string has to be UTF-8, and a
+ * log or a terminal wants no control characters.
+ */
+static void make_plain(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text >= 0x7f || (*text < ' ' && *text != '\n'))
+			*text = '?';
+	}
+}
+
 int fault_set(struct fault *f, Xskd__Code code, int err, const char *fmt, ...)
 {
 	va_list args;
@@ -15,7 +27,15 @@ int fault_set(struct fault *f, Xskd__Code code, int err, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, args);
 	va_end(args);
+	make_plain(f->text);
 	return err ? -err : -EINVAL;
+}
+
+void fault_log(struct fault *f, char *log)
+{
+	free(f->log);
+	f->log = log;
+	make_plain(log);
 }
 
 static Xskd__Code code_of(int err)
@@ -52,6 +72,7 @@ int fault_sys(struct fault *f, int err, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, args);
 	va_end(args);
+	make_plain(f->text);
 	at = strlen(f->text);
 	snprintf(f->text + at, sizeof(f->text) - at, ": %s", strerrordesc_np(err));
 	return err ? -err : -EINVAL;

@@ -181,7 +181,8 @@ static int load_object(struct making *m)
 			"loading a BPF program is not permitted: xskd needs CAP_BPF and CAP_NET_ADMIN");
 	else if (len)
 		m->fault->code = XSKD__CODE__INVALID_ARGUMENT; /* it reached the verifier */
-	m->fault->log = len ? steal_ptr(&m->log) : NULL;
+	if (len)
+		fault_log(m->fault, steal_ptr(&m->log));
 	return err;
 }
 

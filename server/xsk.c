@@ -43,6 +43,12 @@ int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fa
 		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
 				 "the UMEM's memfd can still change its size: seal it with "
 				 "F_SEAL_SHRINK | F_SEAL_GROW");
+	if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
+	    (fcntl(memfd, F_GETFL) & O_ACCMODE) != O_RDWR)
+		return fault_set(
+			fault, XSKD__CODE__INVALID_ARGUMENT, 0,
+			"the UMEM's memfd cannot be written to: open it for reading and writing, and do not "
+			"seal it against writing");
 	if (stat.st_size < (off_t)frame_size || stat.st_size % frame_size)
 		return fault_set(
 			fault, XSKD__CODE__INVALID_ARGUMENT, 0,
