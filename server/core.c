@@ -9,7 +9,8 @@
 #include "netns.h"
 #include "pin.h"
 
-#define RECHECK_SWEEPS 10
+#define RECHECK_SWEEPS   10
+#define LOOPBACK_IFINDEX 1 /* in every namespace: its first device */
 
 static int compare_program(const void *key, const void *item)
 {
@@ -163,18 +164,13 @@ static void restore_sockets(struct core *core, struct lease *l)
 static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 {
 	struct core *core = arg;
-	bool queue_mode;
-	struct device dev;
-	struct lease *l;
-	int err;
+	struct device lo;
 
 	if (!file->lease || !*file->lease->container || !*file->lease->interface) {
 		log_warning("state file 'leases/%s' has no lease, ignoring it", name);
 		return;
 	}
-	queue_mode = file->lease->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE;
-	err = device_find_at(file->nsid, 1, &dev); /* loopback: there as long as the namespace is */
-	if (err == -EINVAL) {
+	if (device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo) == -EINVAL) {
 		log_info("lease of '%s' on '%s': its namespace has gone", file->lease->container,
 			 file->lease->interface);
 		(void)!state_remove(&core->state, STATE_LEASES,
@@ -183,13 +179,40 @@ static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 	}
 	file->lease->sockets = 0;
 	file->lease->umem_bytes = 0;
-	err = device_find_at(queue_mode ? -1 : file->nsid, file->lease->ifindex, &dev);
-	file->lease->link_up = !err && dev.up;
-	l = lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
-	if (!l)
+	(void)!lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
+}
+
+/*
+ * The kernel gives the number of a namespace that has gone to another one, and one pod's eth0 looks
+ * like the next one's: only its program tells them apart.
+ */
+static bool has_its_device(const struct lease *l, const struct device *dev)
+{
+	return l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE ||
+	       (!strcmp(dev->name, l->m->device) &&
+		(!l->m->program_id || dev->xdp_prog_id == l->m->program_id));
+}
+
+/*
+ * Apart from restore_lease(), and after all of it: to ask for a device may give a number to the
+ * namespace of its peer, the very one that a lease remembers of a namespace that has gone.
+ */
+static void settle_lease(struct core *core, struct lease *l)
+{
+	bool queue_mode = l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE;
+	struct device dev;
+	int err = device_find_at(queue_mode ? -1 : l->nsid, l->m->ifindex, &dev);
+	char name[256];
+
+	l->m->link_up = !err && dev.up;
+	if (!err && has_its_device(l, &dev)) {
+		log_info("found lease of '%s' on '%s'", l->m->container, l->m->interface);
+		restore_sockets(core, l);
 		return;
-	log_info("found lease of '%s' on '%s'", l->m->container, l->m->interface);
-	restore_sockets(core, l);
+	}
+	lease_file_name(l->m, name, sizeof(name));
+	(void)!state_remove(&core->state, STATE_LEASES, name); /* tried again at the next start */
+	lease_drop(core, l, "its device is not there any more");
 }
 
 int core_restore(struct core *core, struct fault *fault)
@@ -200,6 +223,8 @@ int core_restore(struct core *core, struct fault *fault)
 		err = pin_each(core->bpf_dir, remove_stray, core);
 	if (!err)
 		err = state_each(&core->state, STATE_LEASES, restore_lease, core);
+	for (size_t i = core->leases.n; i--;)
+		settle_lease(core, core->leases.at[i]);
 	return err < 0 ? fault_sys(fault, -err, "cannot read what is there already") : 0;
 }
 
