@@ -224,6 +224,12 @@ static int load_enter(struct call *call)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the program");
 	snprintf(call->subject, sizeof(call->subject), "program %u on %s", p->m->id,
 		 p->m->interface);
+	for (size_t i = 0; i < call->core->leases.n; i++) {
+		struct lease *l = call->core->leases.at[i]; /* perhaps granted before */
+
+		if (lease_inode(call->core, l) == p->inode && l->m->ifindex == p->m->ifindex)
+			l->m->program_id = p->m->id;
+	}
 	return reply_program(call, p->m);
 }
 
