@@ -479,8 +479,8 @@ void conn_new(struct conns *conns, int fd, bool admin)
 
 	/*
 	 * A request often comes right behind the connect: answered now, its sender has the reply
-	 * while we are still telling the loop about the connection (research/performance.md, B: 15
-	 * % of a one-shot call). The call counted here keeps @c from being freed under us.
+	 * while we are still telling the loop about the connection (on two CPUs 15 % of a one-shot
+	 * call). The call counted here keeps @c from being freed under us.
 	 */
 	c->calls++;
 	(void)receive(c);

@@ -20,7 +20,7 @@
 #include "xsk.h"
 
 struct limits {
-	uint32_t connections; /* pods' and administrators' together */
+	uint32_t connections; /* of pods; and as many of administrators */
 	uint32_t connections_per_netns;
 	uint32_t calls_in_flight; /* of a connection */
 	uint32_t calls_per_netns; /* in flight, of all connections of a pod */

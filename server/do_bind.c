@@ -35,48 +35,85 @@ static int bind_shape(struct call *call)
 	return 0;
 }
 
-static int take_one(struct call *call, size_t i)
+static bool is_named(const Xskd__BindSocketRequest *req, uint64_t id)
+{
+	for (size_t i = 0; i < req->n_sockets; i++) {
+		if (req->sockets[i] == id)
+			return true;
+	}
+	return false;
+}
+
+static int take_one(struct call *call, const struct sock *s)
 {
 	struct bind *job = call->job;
-	uint64_t id = call->req->bind_socket->sockets[i];
-	const struct sock *s = sock_find(call->core, id);
+	size_t i = job->spec.n;
 
-	if (!s || s->conn != call->peer.conn ||
-	    s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
-		return call_fail(
-			call, NOT_FOUND,
-			"this connection has no socket %llu that awaits its bind: it has to come "
-			"within %d seconds of the hand-off",
-			(unsigned long long)id, BIND_WITHIN);
-	if (i && s->group != sock_find(call->core, job->ids[0])->group)
-		return call_fail(call, INVALID_ARGUMENT, "socket %llu is of another hand-off",
-				 (unsigned long long)id);
-	job->ids[i] = id;
-	job->spec.queue[i] = s->m->queue;
 	job->fds[i] = fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
-	job->spec.n = i + 1;
-	return job->fds[i] < 0 ? fault_sys(&call->fault, errno, "cannot bind") : 0;
+	if (job->fds[i] < 0)
+		return fault_sys(&call->fault, errno, "cannot bind");
+	job->ids[i] = s->m->id;
+	job->spec.queue[i] = s->m->queue;
+	job->spec.n++;
+	return 0;
+}
+
+/*
+ * All sockets of the hand-off, in its order, whatever the order of the request: those behind the
+ * first share its UMEM, and can be bound only after it.
+ */
+static int take_group(struct call *call, uint64_t group)
+{
+	const Xskd__BindSocketRequest *req = call->req->bind_socket;
+	const struct core *core = call->core;
+	struct bind *job = call->job;
+
+	for (size_t i = 0; i < core->socks.n; i++) {
+		const struct sock *s = core->socks.at[i];
+		int err;
+
+		if (s->group != group)
+			continue;
+		if (!is_named(req, s->m->id))
+			return call_fail(
+				call, INVALID_ARGUMENT,
+				"socket %llu of the same hand-off is missing: BindSocket binds "
+				"all of one hand-off",
+				(unsigned long long)s->m->id);
+		err = take_one(call, s);
+		if (err < 0)
+			return err;
+	}
+	if (job->spec.n != req->n_sockets)
+		return call_fail(call, INVALID_ARGUMENT,
+				 "the request names %zu sockets, the hand-off has %zu",
+				 req->n_sockets, job->spec.n);
+	return 0;
 }
 
 static int bind_check(struct call *call)
 {
 	const Xskd__BindSocketRequest *req = call->req->bind_socket;
 	struct bind *job = call_alloc(call, sizeof(*job));
+	const struct sock *s = sock_find(call->core, req->sockets[0]);
 	const struct lease *l;
 	const struct program *p;
-	const struct sock *s;
+	int err;
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot bind");
 	job->map_fd = -1;
 	call->job = job;
-	for (size_t i = 0; i < req->n_sockets; i++) {
-		int err = take_one(call, i);
-
-		if (err < 0)
-			return err;
-	}
-	s = sock_find(call->core, job->ids[0]);
+	if (!s || s->conn != call->peer.conn ||
+	    s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
+		return call_fail(
+			call, NOT_FOUND,
+			"this connection has no socket %llu that awaits its bind: that has to come "
+			"within %d seconds of the hand-off",
+			(unsigned long long)req->sockets[0], BIND_WITHIN);
+	err = take_group(call, s->group);
+	if (err < 0)
+		return err;
 	l = lease_find(call->core, s->lease);
 	p = program_find(call->core, s->m->program_id);
 	if (!l || !p)

@@ -46,6 +46,8 @@ static int get_info(struct call *call)
 	info->limits.connections_per_netns = core->limits.connections_per_netns;
 	info->limits.sockets_per_lease = core->limits.sockets_per_lease;
 	info->limits.umem_bytes_per_lease = core->limits.umem_bytes_per_lease;
+	info->limits.calls_per_netns = core->limits.calls_per_netns;
+	info->limits.queued_bytes = core->limits.queued_bytes;
 	info->reply.version = version;
 	info->reply.protocol = 1;
 	info->reply.kernel = info->uname.release;

@@ -69,11 +69,28 @@ static void put_json(const char *time, enum log_level level, const char *message
 	json_decref(line);
 }
 
-/* Values come from outside too: what is not printable must not reach a terminal. */
-static void append_safe(char *line, size_t size, size_t *at, const char *s)
+static void append(char *line, size_t size, size_t *at, const char *s)
 {
 	for (; *s && *at + 2 < size; s++)
-		line[(*at)++] = (unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s;
+		line[(*at)++] = *s;
+	line[*at] = '\0';
+}
+
+/*
+ * Values come from outside too: what is not printable must not reach a terminal, and a quote must
+ * not end the value and let the rest pass for fields of ours.
+ */
+static char plain(char c)
+{
+	if (c == '"')
+		return '\'';
+	return (unsigned char)c < ' ' || (unsigned char)c >= 0x7f ? '?' : c;
+}
+
+static void append_plain(char *line, size_t size, size_t *at, const char *s)
+{
+	for (; *s && *at + 2 < size; s++)
+		line[(*at)++] = plain(*s);
 	line[*at] = '\0';
 }
 
@@ -83,18 +100,18 @@ static void put_text(const char *time, enum log_level level, const char *message
 	char line[2048];
 	size_t at = (size_t)snprintf(line, sizeof(line), "%s %-7s ", time, level_name[level]);
 
-	append_safe(line, sizeof(line), &at, message);
+	append(line, sizeof(line), &at, message);
 	for (size_t i = 0; i < n; i++) {
 		if (!fields[i].value || !*fields[i].value)
 			continue;
 
 		bool quote = strpbrk(fields[i].value, " \"=") != NULL;
 
-		append_safe(line, sizeof(line), &at, " ");
-		append_safe(line, sizeof(line), &at, fields[i].key);
-		append_safe(line, sizeof(line), &at, quote ? "=\"" : "=");
-		append_safe(line, sizeof(line), &at, fields[i].value);
-		append_safe(line, sizeof(line), &at, quote ? "\"" : "");
+		append(line, sizeof(line), &at, " ");
+		append(line, sizeof(line), &at, fields[i].key);
+		append(line, sizeof(line), &at, quote ? "=\"" : "=");
+		append_plain(line, sizeof(line), &at, fields[i].value);
+		append(line, sizeof(line), &at, quote ? "\"" : "");
 	}
 	fprintf(stderr, "%s\n", line);
 }

@@ -28,6 +28,9 @@ int object_read(int fd, size_t max, void **out, size_t *out_size, struct fault *
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EBADF)
+			return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, EBADF,
+					 "the object cannot be read: open it for reading");
 		if (n <= 0)
 			return fault_sys(fault, n ? errno : EIO, "cannot read the object");
 		at += (size_t)n;

@@ -208,6 +208,11 @@ static bool read_config(struct options *o, const char *path)
 		return false;
 	}
 	fclose(file);
+	if (len == CONFIG_MAX) {
+		fprintf(stderr, "xskd: %s: a configuration has less than %d bytes\n", path,
+			CONFIG_MAX);
+		return false;
+	}
 	err = options_parse_json(o, text, len, &fault);
 	if (err < 0)
 		fprintf(stderr, "xskd: %s: %s\n", path, fault.text);

@@ -330,7 +330,7 @@ int server_run(const struct options *options, struct fault *fault)
 		return fault_sys(fault, ENOMEM, "cannot start");
 	}
 	snprintf(workers, sizeof(workers), "%u", options->workers);
-	setenv("UV_THREADPOOL_SIZE", workers, 0);
+	setenv("UV_THREADPOOL_SIZE", workers, 1); /* libuv's only way to be told */
 	s->run_lock = s->bpf_lock = -1;
 	s->news.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -218,7 +218,7 @@ static int bind_fault(const struct xsk_spec *spec, uint32_t queue, int err, stru
 			"\"preferred\"",
 			spec->device, queue);
 	if (err == -EINVAL)
-		return fault_sys(fault, -err,
+		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, EINVAL,
 				 "cannot bind to queue %u of '%s': no such queue, or "
 				 "frames of %u do not suit the driver",
 				 queue, spec->device, spec->frame_size);
@@ -326,7 +326,7 @@ void xsk_remove(int map_fd, uint32_t queue)
 				  &queue); /* ENOENT: its socket has ended, which is as good */
 }
 
-/* Kernels before 6.2 want a socket that has an RX ring (xsk_is_setup_for_bpf_map()). */
+/* Old kernels want a socket that has an RX ring (xsk_is_setup_for_bpf_map()). */
 int xsk_held(int map_fd, uint32_t queue, bool *out)
 {
 	const uint32_t entries = 2;
