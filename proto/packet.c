@@ -89,7 +89,9 @@ int packet_send(int sock, int flags, const uint8_t *buf, size_t len, const struc
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
-	if (fds && fds->n) {
+	if (!fds || !fds->n) {
+		n = send(sock, buf, len, flags | MSG_NOSIGNAL);
+	} else {
 		size_t bytes = fds->n * sizeof(int);
 
 		msg.msg_control = &control;
@@ -102,8 +104,8 @@ int packet_send(int sock, int flags, const uint8_t *buf, size_t len, const struc
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(bytes);
 		memcpy(CMSG_DATA(c), fds->fd, bytes);
+		n = sendmsg(sock, &msg, flags | MSG_NOSIGNAL);
 	}
-	n = sendmsg(sock, &msg, flags | MSG_NOSIGNAL);
 	if (n >= 0)
 		return PACKET_OK;
 	if (errno == EAGAIN)

@@ -161,11 +161,12 @@ static int dial(struct xskd *x)
 
 int xskd_open(const char *path, int timeout_ms, struct xskd **out)
 {
-	struct xskd *x = calloc(1, sizeof(*x));
+	struct xskd *x = malloc(sizeof(*x));
 
 	*out = x;
 	if (!x)
 		return -ENOMEM;
+	memset(x, 0, offsetof(struct xskd, packet)); /* not 64 KiB for each short connection */
 	x->fd = -1;
 	x->status = -1;
 	x->opener = getpid();
@@ -333,13 +334,6 @@ static int judge(struct xskd *x, const Xskd__Reply *msg, Xskd__Reply__ResultCase
 int conn_call(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
 	      Xskd__Reply__ResultCase want, struct reply *out)
 {
-	return conn_call_while(x, req, fds, want, out, NULL, NULL);
-}
-
-int conn_call_while(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
-		    Xskd__Reply__ResultCase want, struct reply *out, void (*work)(void *arg),
-		    void *arg)
-{
 	int64_t deadline;
 	bool waited = false;
 	int r = begin(x);
@@ -352,10 +346,6 @@ int conn_call_while(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
 	req->timeout_ms = x->timeout_ms < 0 ? 0 : (uint32_t)x->timeout_ms;
 	deadline = deadline_in(x->timeout_ms);
 	r = send_request(x, req, fds, deadline, &waited);
-	if (r == 0 && work) {
-		work(arg);
-		waited = true;
-	}
 	while (r == 0) {
 		cleanup(reply_done) struct reply reply = REPLY_INIT;
 

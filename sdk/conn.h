@@ -32,14 +32,6 @@ void reply_done(struct reply *reply);
 int conn_call(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
 	      Xskd__Reply__ResultCase want, struct reply *out) must_check;
 
-/*
- * conn_call_while() - the same, and @work(@arg) is done between sending and waiting, while the
- * daemon is at it on another CPU.
- */
-int conn_call_while(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
-		    Xskd__Reply__ResultCase want, struct reply *out, void (*work)(void *arg),
-		    void *arg) must_check;
-
 /* conn_fail() - set the text of a failure, "%m" being that of @error. Return: @error. */
 int conn_fail(struct xskd *x, int error, const char *fmt, ...) printf_like(3, 4);
 

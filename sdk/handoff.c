@@ -320,7 +320,7 @@ int xskd_adopt(const int *fds, int umem_fd, const struct xskd_handoff_opts *opts
 		return -ENOMEM;
 	h->pub.frame_size = o.frame_size;
 	h->pub.headroom = o.headroom;
-	umem_map(&umem);
+	umem_map(&umem, false);
 	r = umem.error;
 	h->pub.umem = umem.at;
 	h->pub.umem_size = umem.size;

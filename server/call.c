@@ -16,20 +16,6 @@ struct call_block {
 	_Alignas(16) uint8_t data[];
 };
 
-static void *decode_alloc(void *left, size_t size)
-{
-	if (size > *(size_t *)left)
-		return NULL;
-	*(size_t *)left -= size;
-	return malloc(size);
-}
-
-static void decode_free(void *left, void *p)
-{
-	(void)left;
-	free(p);
-}
-
 void *call_alloc(struct call *call, size_t size)
 {
 	struct call_block *block;
@@ -49,12 +35,29 @@ void *call_alloc(struct call *call, size_t size)
 	return block->data;
 }
 
+/* The request lives as long as the call, in whose memory it is: nothing of it is freed by itself.
+ */
+static void *decode_alloc(void *arg, size_t size)
+{
+	struct call *call = arg;
+
+	if (size > call->decode_left)
+		return NULL;
+	call->decode_left -= size;
+	return call_alloc(call, size);
+}
+
+static void decode_free(void *arg, void *p)
+{
+	(void)arg;
+	(void)p;
+}
+
 int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, size_t len,
 	     struct fdset *fds, struct call **out)
 {
 	struct call *call = malloc(sizeof(*call));
-	size_t left = DECODE_MAX;
-	ProtobufCAllocator allocator = { decode_alloc, decode_free, &left };
+	ProtobufCAllocator allocator = { decode_alloc, decode_free, call };
 
 	if (!call) {
 		fdset_done(fds);
@@ -64,6 +67,7 @@ int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, siz
 	call->core = core;
 	call->peer = *peer;
 	call->lent = -1;
+	call->decode_left = DECODE_MAX;
 	call->fault = FAULT_INIT;
 	fdset_move(&call->fds, fds);
 	clock_gettime(CLOCK_MONOTONIC, &call->began);
@@ -202,8 +206,6 @@ void call_undo(struct call *call)
 
 void call_free(struct call *call)
 {
-	size_t unused = 0;
-
 	/* Here, where the client has its answer already and does not wait for the log. */
 	if (call->req)
 		audit_note(call->core->audit, call);
@@ -218,7 +220,5 @@ void call_free(struct call *call)
 	fdset_done(&call->out);
 	fdset_done(&call->fds);
 	fault_done(&call->fault);
-	xskd__request__free_unpacked(call->req,
-				     &(ProtobufCAllocator){ decode_alloc, decode_free, &unused });
 	free(call);
 }

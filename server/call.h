@@ -29,6 +29,12 @@ struct peer {
 	int sock;        /* the connection, for SIOCGSKNS; borrowed, -1: none */
 };
 
+/* What a call is about, as it came: it is put into words only when it is logged. */
+struct subject {
+	uint32_t program; /* 0: none */
+	char container[129], interface[16];
+};
+
 #define STEPS_MAX 5
 
 struct call;
@@ -72,14 +78,15 @@ struct call {
 
 	Xskd__Reply reply;
 	Xskd__Status status;
-	struct fdset out;  /* fds of the reply */
-	int lent;          /* or one that stays the core's; -1: none */
-	char subject[160]; /* for the audit line */
+	struct fdset out;       /* fds of the reply */
+	int lent;               /* or one that stays the core's; -1: none */
+	struct subject subject; /* for the audit line */
 
-	/* Memory of the reply: freed with the call. The first of it needs no malloc. */
+	/* Memory of request and reply: freed with the call. The first of it needs no malloc. */
+	size_t decode_left; /* that the request may still take */
 	struct call_block *blocks;
 	size_t used;
-	_Alignas(16) uint8_t first[512];
+	_Alignas(16) uint8_t first[1024];
 };
 
 /*

@@ -155,12 +155,14 @@ static void conn_close(struct conn *c, const char *why)
 
 static void on_ready(uv_poll_t *poll, int status, int events);
 
-/* Packets beyond the limit of calls wait unread, in the kernel: the client feels it, nobody else.
+/*
+ * Packets beyond the limit of calls wait unread, in the kernel: the client feels it, nobody else.
+ * The same while it does not take its replies, so that only events can pile up here.
  */
 static int wanted(const struct conn *c)
 {
 	const struct limits *limits = &c->conns->core->limits;
-	bool read = c->state == CONN_OPEN && c->calls < limits->calls_in_flight &&
+	bool read = c->state == CONN_OPEN && !c->first && c->calls < limits->calls_in_flight &&
 		    (!c->tenant || c->tenant->calls < limits->calls_per_netns);
 
 	return (read ? UV_READABLE : 0) | (c->first ? UV_WRITABLE : 0) | UV_DISCONNECT;

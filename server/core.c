@@ -2,6 +2,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "instance.h"
@@ -86,6 +87,25 @@ void *message_clone(const void *message)
 
 /* ---- start ---- */
 
+/* A file that is not where it was written was put there by somebody else. */
+static bool is_name_of(const char *name, uint32_t id)
+{
+	char expected[16];
+
+	snprintf(expected, sizeof(expected), "%u", id);
+	return !strcmp(name, expected);
+}
+
+static bool is_lease(const char *name, const Xskd__Lease *m)
+{
+	char expected[256];
+
+	if (!m || !*m->container || !*m->interface || !m->n_queues)
+		return false;
+	lease_file_name(m, expected, sizeof(expected));
+	return !strcmp(name, expected);
+}
+
 /* Truth is the pinned link: a program without one was half made, or half unloaded. */
 static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 {
@@ -93,8 +113,9 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 	struct instance in = INSTANCE_INIT;
 	struct program *p = NULL;
 
-	if (!file->program || !file->program->id) {
-		log_warning("state file 'programs/%s' has no program, ignoring it", name);
+	if (!file->program || !file->program->id || !is_name_of(name, file->program->id)) {
+		log_warning("state file 'programs/%s' has no program of that name, ignoring it",
+			    name);
 		return;
 	}
 
@@ -113,7 +134,7 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 		return;
 	}
 	log_info("program %u is not attached any more: clearing up after it", id);
-	err = pin_remove(core->bpf_dir, id);
+	err = instance_unpin(core->bpf_dir, id);
 	if (!err)
 		err = state_remove(&core->state, STATE_PROGRAMS, name);
 	if (err < 0)
@@ -129,7 +150,7 @@ static void remove_stray(void *arg, uint32_t id)
 	if (program_find(core, id))
 		return;
 	log_info("program %u was left half made: removing it", id);
-	err = pin_remove(core->bpf_dir, id);
+	err = instance_unpin(core->bpf_dir, id);
 	if (err < 0)
 		log_warning("cannot remove the pins of program %u (%s), ignoring them", id,
 			    strerrordesc_np(-err));
@@ -166,8 +187,8 @@ static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 	struct core *core = arg;
 	struct device lo;
 
-	if (!file->lease || !*file->lease->container || !*file->lease->interface) {
-		log_warning("state file 'leases/%s' has no lease, ignoring it", name);
+	if (!is_lease(name, file->lease)) {
+		log_warning("state file 'leases/%s' has no lease of that name, ignoring it", name);
 		return;
 	}
 	if (device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo) == -EINVAL) {

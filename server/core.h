@@ -81,7 +81,10 @@ struct core {
 	size_t n_watchers;
 	struct audit *audit; /* the caller's of core_init() */
 
-	/* The edge's: hand an event to a connection; close fds where closing may block. */
+	/*
+	 * The edge's: hand an event to a connection; close fds where closing may block. Neither may
+	 * change the core: whoever calls them is in the middle of that.
+	 */
 	void (*deliver)(void *arg, const struct watcher *to, const Xskd__Event *event);
 	void (*reap)(void *arg, struct fdset *fds);
 	void *arg;

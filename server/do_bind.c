@@ -16,6 +16,7 @@ struct bind {
 	uint64_t ids[XSK_QUEUES_MAX];
 	int fds[XSK_QUEUES_MAX];
 	bool zero_copy;
+	int err; /* of the worker's step */
 };
 
 static int bind_shape(struct call *call)
@@ -118,7 +119,7 @@ static int bind_check(struct call *call)
 	p = program_find(call->core, s->m->program_id);
 	if (!l || !p)
 		return call_fail(call, ABORTED, "the lease or its program has ended");
-	snprintf(call->subject, sizeof(call->subject), "%s@%s", l->m->container, l->m->interface);
+	note_subject(call, l->m->container, l->m->interface, 0);
 	job->program = p->m->id;
 	job->spec.device = call_alloc(call, 16);
 	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
@@ -134,18 +135,36 @@ static int bind_check(struct call *call)
 	return 0;
 }
 
+/*
+ * A failure is judged in bind_note(): of several sockets some may be bound by then, which cannot be
+ * taken back.
+ */
 static int bind_make(struct call *call)
 {
 	struct bind *job = call->job;
-	int err = xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
 
-	call->made = !err;
-	if (!err)
-		err = xsk_bind(&job->spec, job->fds, &job->zero_copy, &call->fault);
+	job->err = xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
+	call->made = !job->err;
+	if (!job->err)
+		job->err = xsk_bind(&job->spec, job->fds, &job->zero_copy, &call->fault);
 	/* The client has its own; here, where it may block, ours go. */
 	for (size_t i = 0; i < job->spec.n; i++)
 		close(steal_fd(&job->fds[i]));
-	return err;
+	return 0;
+}
+
+/* The hand-off as a whole has failed: the client has to ask for new sockets. */
+static int give_up(struct call *call)
+{
+	struct bind *job = call->job;
+
+	for (size_t i = 0; i < job->spec.n; i++) {
+		struct sock *s = sock_find(call->core, job->ids[i]);
+
+		if (s)
+			sock_drop(call->core, s, 0, NULL);
+	}
+	return job->err;
 }
 
 static int bind_note(struct call *call)
@@ -154,6 +173,8 @@ static int bind_note(struct call *call)
 	Xskd__BindSocketReply *reply = call_alloc(call, sizeof(*reply));
 	Xskd__Socket **list = call_alloc(call, job->spec.n * sizeof(*list));
 
+	if (job->err)
+		return give_up(call);
 	if (!reply || !list)
 		return fault_sys(&call->fault, ENOMEM, "cannot answer");
 	for (size_t i = 0; i < job->spec.n; i++) {

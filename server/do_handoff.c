@@ -50,22 +50,42 @@ static int check_queues(struct call *call, const struct lease *l, const struct p
 	return 0;
 }
 
+static bool is_asked_for(const struct handoff *job, const struct sock *s)
+{
+	for (size_t q = 0; q < job->spec.n; q++) {
+		if (s->m->program_id == job->program && s->m->queue == job->spec.queue[q])
+			return true;
+	}
+	return false;
+}
+
+/* Whether a socket of the same hand-off, and with it their UMEM, may live on at another queue. */
+static bool lives_on(const struct call *call, uint64_t group)
+{
+	for (size_t i = 0; i < call->core->socks.n; i++) {
+		const struct sock *s = call->core->socks.at[i];
+
+		if (s->group == group && !is_asked_for(call->job, s))
+			return true;
+	}
+	return false;
+}
+
 /* Sockets at the queues asked for are not counted: if they still lived, the insertion would fail.
  */
 static void count(const struct call *call, const struct lease *l, uint64_t *out_bytes,
 		  size_t *out_sockets)
 {
-	const struct handoff *job = call->job;
-
 	*out_bytes = l->m->umem_bytes;
 	*out_sockets = l->m->sockets;
-	for (size_t q = 0; q < job->spec.n; q++) {
-		const struct sock *s = sock_at(call->core, job->program, job->spec.queue[q]);
+	for (size_t i = 0; i < call->core->socks.n; i++) {
+		const struct sock *s = call->core->socks.at[i];
 
-		if (s && s->lease == l->m->id) {
+		if (s->lease != l->m->id)
+			continue;
+		*out_sockets -= is_asked_for(call->job, s);
+		if (s->m->umem_bytes && !lives_on(call, s->group))
 			*out_bytes -= s->m->umem_bytes;
-			*out_sockets -= 1;
-		}
 	}
 }
 

@@ -89,8 +89,7 @@ static int grant_shape(struct call *call)
 	job->device = job->queue_mode ? req->device : req->interface;
 	err = shape_container(call, req->container);
 	if (!err)
-		snprintf(call->subject, sizeof(call->subject), "%s@%.15s", req->container,
-			 req->interface);
+		note_subject(call, req->container, "", 0);
 	if (!err)
 		err = shape_interface(call, req->interface);
 	if (!err)

@@ -13,6 +13,7 @@
 
 struct map {
 	uint32_t program;
+	uint64_t lease;
 	uint64_t cookie;
 	Xskd__Program *m; /* a copy, for the state file */
 	ino_t inode;
@@ -22,12 +23,20 @@ static int map_shape(struct call *call)
 {
 	const Xskd__GetXskMapRequest *req = call->req->get_xsk_map;
 
-	if (!req->program_id)
+	if (req->program_id && !call->peer.admin)
+		return call_fail(call, PERMISSION_DENIED,
+				 "only administrators may name a program; name your interface");
+	if (!req->program_id) {
+		const struct lease *l = lease_of(call->core, call->peer.cookie, req->interface);
+		const struct program *p = l ? program_find(call->core, l->m->program_id) : NULL;
+
+		/* The first of a pod's calls writes that the map is out; the others wait until it
+		 * has. */
+		if (l && (!p || !p->served))
+			shape_lane(call, lease_inode(call->core, l), l->m->device);
 		return shape_interface(call, req->interface);
-	if (call->peer.admin)
-		return 0;
-	return call_fail(call, PERMISSION_DENIED,
-			 "only administrators may name a program; name your interface");
+	}
+	return 0;
 }
 
 /* Lent, not given: the core keeps the map, and the warm path makes no fd of its own. */
@@ -83,6 +92,7 @@ static int map_check(struct call *call)
 		return fault_sys(&call->fault, ENOMEM, "cannot give the map");
 	call->job = job;
 	job->program = p->m->id;
+	job->lease = l->m->id;
 	job->cookie = l->m->netns_cookie;
 	job->inode = p->inode;
 	job->m = message_clone(p->m);
@@ -110,6 +120,8 @@ static int map_lend(struct call *call)
 
 	if (err < 0)
 		return err;
+	if (!lease_find(call->core, job->lease))
+		return call_fail(call, ABORTED, "the lease ended while the map was noted");
 	p->served = job->cookie;
 	p->m->map_given = true;
 	return lend(call, p);

@@ -152,7 +152,8 @@ static int make(struct call *call)
 	struct device dev;
 	int err;
 
-	err = netns_cookie(&job->cookie);
+	job->cookie = call->core->cookie;
+	err = job->netns_fd < 0 ? 0 : netns_cookie(&job->cookie);
 	if (!err)
 		err = device_find(req->interface, &dev);
 	if (err < 0)
@@ -222,8 +223,7 @@ static int load_enter(struct call *call)
 
 	if (!p)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the program");
-	snprintf(call->subject, sizeof(call->subject), "program %u on %s", p->m->id,
-		 p->m->interface);
+	note_subject(call, "", p->m->interface, p->m->id);
 	for (size_t i = 0; i < call->core->leases.n; i++) {
 		struct lease *l = call->core->leases.at[i]; /* perhaps granted before */
 
@@ -245,7 +245,7 @@ static void load_undo(struct call *call)
 	snprintf(name, sizeof(name), "%u", id);
 	instance_done(&job->instance);
 	/* What cannot be removed now is found half made at the next start. */
-	(void)!pin_remove(call->core->bpf_dir, id);
+	(void)!instance_unpin(call->core->bpf_dir, id);
 	(void)!state_remove(&call->core->state, STATE_PROGRAMS, name);
 }
 
@@ -346,7 +346,7 @@ static int unload_remove(struct call *call)
 				job->queues[i], job->interface, job->id);
 	}
 	snprintf(name, sizeof(name), "%u", job->id);
-	err = pin_remove(call->core->bpf_dir, job->id);
+	err = instance_unpin(call->core->bpf_dir, job->id);
 	if (!err)
 		err = state_remove(&call->core->state, STATE_PROGRAMS, name);
 	if (err < 0)

@@ -29,8 +29,7 @@ static int revoke_shape(struct call *call)
 		err = shape_interface(call, req->interface);
 	if (err < 0)
 		return err;
-	snprintf(call->subject, sizeof(call->subject), "%s@%.15s", req->container,
-		 *req->interface ? req->interface : "*");
+	note_subject(call, req->container, *req->interface ? req->interface : "*", 0);
 	shape_lane_of_leases(call);
 	return 0;
 }
@@ -43,7 +42,7 @@ static bool is_meant(const struct lease *l, const Xskd__RevokeLeaseRequest *req)
 
 /* Its sockets leave the map on a worker; the program may be unloaded meanwhile, so by a copy of its
  * fd. */
-static void note_entries(struct call *call, const struct lease *l)
+static int note_entries(struct call *call, const struct lease *l)
 {
 	struct revoke *job = call->job;
 	const struct core *core = call->core;
@@ -57,33 +56,52 @@ static void note_entries(struct call *call, const struct lease *l)
 			continue;
 		e->queue = s->m->queue;
 		e->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
-		if (e->map_fd >= 0)
-			job->n_entries++;
+		if (e->map_fd < 0)
+			return fault_sys(&call->fault, errno, "cannot revoke");
+		job->n_entries++;
 	}
+	return 0;
+}
+
+/* First all that can fail, so that nothing has changed when it does. */
+static int revoke_prepare(struct call *call)
+{
+	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
+	const struct core *core = call->core;
+	struct revoke *job = call->job;
+	int err = 0;
+
+	for (size_t i = 0; i < core->leases.n; i++)
+		job->n_files += is_meant(core->leases.at[i], req);
+	job->entries = call_alloc(call, (core->socks.n + 1) * sizeof(*job->entries));
+	job->files = call_alloc(call, (job->n_files + 1) * sizeof(*job->files));
+	if (!job->files || !job->entries)
+		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
+	for (size_t i = 0; i < core->leases.n && !err; i++) {
+		if (is_meant(core->leases.at[i], req))
+			err = note_entries(call, core->leases.at[i]);
+	}
+	return err;
 }
 
 static int revoke_take(struct call *call)
 {
-	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
 	struct core *core = call->core;
 	struct revoke *job = call_alloc(call, sizeof(*job));
+	int err;
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
-	job->entries = call_alloc(call, (core->socks.n + 1) * sizeof(*job->entries));
-	for (size_t i = 0; i < core->leases.n; i++)
-		job->n_files += is_meant(core->leases.at[i], req);
-	job->files = call_alloc(call, (job->n_files + 1) * sizeof(*job->files));
-	if (!job->files || !job->entries)
-		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
 	call->job = job;
+	err = revoke_prepare(call);
+	if (err < 0)
+		return err;
 	for (size_t i = core->leases.n; i--;) {
 		struct lease *l = core->leases.at[i];
 
-		if (!is_meant(l, req))
+		if (!is_meant(l, call->req->revoke_lease))
 			continue;
 		lease_file_name(l->m, job->files[job->revoked++], sizeof(*job->files));
-		note_entries(call, l);
 		lease_drop(core, l, "revoked");
 	}
 	return 0;

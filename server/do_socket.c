@@ -32,7 +32,10 @@ static int release_one(struct call *call, uint64_t id)
 	if (!l || (!call->peer.admin && l->m->netns_cookie != call->peer.cookie))
 		return call_fail(call, NOT_FOUND, "there is no socket %llu of yours",
 				 (unsigned long long)id);
-	snprintf(call->subject, sizeof(call->subject), "%s@%s", l->m->container, l->m->interface);
+	note_subject(call, l->m->container, l->m->interface, 0);
+	if (job->n && s->lease != sock_find(call->core, job->entries[0].id)->lease)
+		return call_fail(call, INVALID_ARGUMENT, "socket %llu is of another lease",
+				 (unsigned long long)id);
 	p = program_find(call->core, s->m->program_id);
 	e->id = id;
 	e->queue = s->m->queue;
@@ -46,15 +49,29 @@ static int release_one(struct call *call, uint64_t id)
 	return 0;
 }
 
-static int release_take(struct call *call)
+/* In the lane of hand-offs, or the place that is emptied might have a newer socket already. */
+static int release_shape(struct call *call)
 {
 	const Xskd__ReleaseSocketRequest *req = call->req->release_socket;
-	int err = 0;
+	const struct sock *s;
+	const struct lease *l;
 
 	if (!req->n_sockets || req->n_sockets > XSK_QUEUES_MAX)
 		return call_fail(call, INVALID_ARGUMENT,
 				 "ReleaseSocket takes 1 to %d sockets, not %zu", XSK_QUEUES_MAX,
 				 req->n_sockets);
+	s = sock_find(call->core, req->sockets[0]);
+	l = s ? lease_find(call->core, s->lease) : NULL;
+	if (l)
+		shape_lane(call, lease_inode(call->core, l), l->m->device);
+	return 0;
+}
+
+static int release_take(struct call *call)
+{
+	const Xskd__ReleaseSocketRequest *req = call->req->release_socket;
+	int err = 0;
+
 	call->job = call_alloc(call, sizeof(struct release));
 	if (!call->job)
 		return fault_sys(&call->fault, ENOMEM, "cannot release");
@@ -106,6 +123,7 @@ const struct method method_release_socket = {
 	.call = XSKD__REQUEST__CALL_RELEASE_SOCKET,
 	.name = "ReleaseSocket",
 	.audit = true,
+	.shape = release_shape,
 	.steps = { { release_take, false }, { release_remove, true }, { release_note, false } },
 	.done = release_done,
 };

@@ -124,6 +124,9 @@ int handoff_shape(struct call *call)
 		err = shape_sizes(call, &job->spec);
 	if (!err)
 		err = shape_wishes(call, job);
+	if (!err && req->netns_fd && !call->peer.admin)
+		return call_fail(call, PERMISSION_DENIED,
+				 "only administrators may name a network namespace; leave it out");
 	if (!err)
 		err = shape_netns(call, req->netns_fd, &job->netns_fd, &job->inode);
 	if (!err && req->umem_fd) {

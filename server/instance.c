@@ -251,9 +251,13 @@ static int take_out(struct making *m, struct instance *out)
 
 int instance_make(const struct instance_spec *spec, struct instance *out, struct fault *fault)
 {
-	struct making m = { .spec = spec, .fault = fault, .log = calloc(1, VERIFIER_LOG_SIZE) };
-	int err = m.log ? open_object(&m) : fault_sys(fault, ENOMEM, "cannot load a program");
+	struct making m = { .spec = spec, .fault = fault, .log = malloc(VERIFIER_LOG_SIZE) };
+	int err;
 
+	if (!m.log)
+		return fault_sys(fault, ENOMEM, "cannot load a program");
+	m.log[0] = '\0';
+	err = open_object(&m);
 	if (!err)
 		err = choose_program(&m);
 	if (!err)
@@ -399,6 +403,16 @@ int instance_pin(const struct instance *in, const char *bpf_dir, struct fault *f
 int instance_pin_link(const struct instance *in, const char *bpf_dir, struct fault *fault)
 {
 	return pin_put(bpf_dir, in->id, "link", in->link_fd, fault);
+}
+
+int instance_unpin(const char *bpf_dir, uint32_t id)
+{
+	cleanup(close_fdp) int link = pin_get(bpf_dir, id, "link");
+
+	if (link >= 0)
+		(void)bpf_link_detach(
+			link); /* a kernel that cannot (before 5.10) does it at the unlink */
+	return pin_remove(bpf_dir, id);
 }
 
 int instance_open(const char *bpf_dir, uint32_t id, struct instance *out)

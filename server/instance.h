@@ -66,6 +66,13 @@ int instance_pin(const struct instance *in, const char *bpf_dir, struct fault *f
 int instance_pin_link(const struct instance *in, const char *bpf_dir,
 		      struct fault *fault) must_check;
 
+/*
+ * instance_unpin() - detach it and take its pins away; no error where there is none. Detached first
+ * and explicitly: behind the last unlink(2) the kernel takes its time, and the interface would look
+ * taken.
+ */
+int instance_unpin(const char *bpf_dir, uint32_t id) must_check;
+
 /* instance_open() - from its pins. -ENOENT: there is no such directory, or no link in it. */
 int instance_open(const char *bpf_dir, uint32_t id, struct instance *out) must_check;
 

@@ -50,16 +50,52 @@ static void timestamp(char *buf, size_t size)
 	snprintf(buf, size, "%s.%03ldZ", seconds, now.tv_nsec / 1000000);
 }
 
+/* Texts come from outside too: what is not printable must not reach a terminal, nor end a line. */
+static char plain(char c)
+{
+	return (unsigned char)c < ' ' || (unsigned char)c >= 0x7f ? '?' : c;
+}
+
+static void append(char *line, size_t size, size_t *at, const char *s)
+{
+	for (; *s && *at + 2 < size; s++)
+		line[(*at)++] = plain(*s);
+	line[*at] = '\0';
+}
+
+/* A quote must not end the value, and let the rest of it pass for fields of ours. */
+static void append_quoted(char *line, size_t size, size_t *at, const char *s)
+{
+	append(line, size, at, "\"");
+	for (; *s && *at + 3 < size; s++)
+		line[(*at)++] = *s == '"' ? '\'' : plain(*s);
+	append(line, size, at, "\"");
+}
+
+/* What is no UTF-8 is no JSON either, but must not be missing for that. */
+static json_t *json_text(const char *s)
+{
+	json_t *text = json_string(s);
+	char copy[1024];
+	size_t n = 0;
+
+	if (text)
+		return text;
+	for (; *s && n + 1 < sizeof(copy); s++)
+		copy[n++] = plain(*s);
+	return json_stringn(copy, n);
+}
+
 /* A line leaves in one write, so that lines of several threads and processes do not mix. */
 static void put_json(const char *time, enum log_level level, const char *message,
 		     const struct log_field *fields, size_t n)
 {
-	json_t *line = json_pack("{s:s, s:s, s:s}", "time", time, "level", level_name[level], "msg",
-				 message);
+	json_t *line = json_pack("{s:s, s:s, s:o}", "time", time, "level", level_name[level], "msg",
+				 json_text(message));
 
 	for (size_t i = 0; line && i < n; i++) {
 		if (fields[i].value && *fields[i].value)
-			json_object_set_new(line, fields[i].key, json_string(fields[i].value));
+			json_object_set_new(line, fields[i].key, json_text(fields[i].value));
 	}
 
 	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
@@ -67,31 +103,6 @@ static void put_json(const char *time, enum log_level level, const char *message
 	fprintf(stderr, "%s\n", text ? text : "{\"level\":\"error\",\"msg\":\"message lost\"}");
 	free(text);
 	json_decref(line);
-}
-
-static void append(char *line, size_t size, size_t *at, const char *s)
-{
-	for (; *s && *at + 2 < size; s++)
-		line[(*at)++] = *s;
-	line[*at] = '\0';
-}
-
-/*
- * Values come from outside too: what is not printable must not reach a terminal, and a quote must
- * not end the value and let the rest pass for fields of ours.
- */
-static char plain(char c)
-{
-	if (c == '"')
-		return '\'';
-	return (unsigned char)c < ' ' || (unsigned char)c >= 0x7f ? '?' : c;
-}
-
-static void append_plain(char *line, size_t size, size_t *at, const char *s)
-{
-	for (; *s && *at + 2 < size; s++)
-		line[(*at)++] = plain(*s);
-	line[*at] = '\0';
 }
 
 static void put_text(const char *time, enum log_level level, const char *message,
@@ -105,13 +116,11 @@ static void put_text(const char *time, enum log_level level, const char *message
 		if (!fields[i].value || !*fields[i].value)
 			continue;
 
-		bool quote = strpbrk(fields[i].value, " \"=") != NULL;
-
 		append(line, sizeof(line), &at, " ");
 		append(line, sizeof(line), &at, fields[i].key);
-		append(line, sizeof(line), &at, quote ? "=\"" : "=");
-		append_plain(line, sizeof(line), &at, fields[i].value);
-		append(line, sizeof(line), &at, quote ? "\"" : "");
+		append(line, sizeof(line), &at, "=");
+		(strpbrk(fields[i].value, " \"=") ? append_quoted : append)(line, sizeof(line), &at,
+									    fields[i].value);
 	}
 	fprintf(stderr, "%s\n", line);
 }

@@ -26,6 +26,22 @@ const struct method *method_find(Xskd__Request__CallCase call)
 	return NULL;
 }
 
+static void copy(char *to, size_t size, const char *from)
+{
+	size_t len = strnlen(from, size - 1);
+
+	memcpy(to, from, len);
+	to[len] = '\0';
+}
+
+void note_subject(struct call *call, const char *container, const char *interface, uint32_t program)
+{
+	if (container)
+		copy(call->subject.container, sizeof(call->subject.container), container);
+	copy(call->subject.interface, sizeof(call->subject.interface), interface);
+	call->subject.program = program;
+}
+
 /* ---- shape ---- */
 
 /* As dev_valid_name() of net/core/dev.c, and nothing that would need quoting in a log. */
@@ -42,8 +58,8 @@ int shape_interface(struct call *call, const char *name)
 			"'%.32s' is no name of an interface: 1 to 15 characters, without '/', ':', "
 			"quotes and blanks",
 			name);
-	if (!*call->subject)
-		snprintf(call->subject, sizeof(call->subject), "%s", name);
+	if (!*call->subject.interface)
+		note_subject(call, NULL, name, 0);
 	return 0;
 }
 
@@ -138,7 +154,7 @@ int find_lease(struct call *call, const char *container, const char *interface, 
 		if (!l)
 			return no_lease(call, interface);
 	}
-	snprintf(call->subject, sizeof(call->subject), "%s@%s", l->m->container, l->m->interface);
+	note_subject(call, l->m->container, l->m->interface, 0);
 	*out = l;
 	return 0;
 }
@@ -157,8 +173,7 @@ int find_program(struct call *call, uint32_t id, ino_t inode, const char *interf
 			call, NOT_FOUND,
 			"xskd has no program on '%s' of that namespace: `xskctl program list`",
 			interface);
-	snprintf(call->subject, sizeof(call->subject), "program %u on %s", p->m->id,
-		 p->m->interface);
+	note_subject(call, "", p->m->interface, p->m->id);
 	*out = p;
 	return 0;
 }

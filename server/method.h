@@ -42,6 +42,10 @@ extern const struct method method_list_sockets;
 extern const struct method method_get_info;
 extern const struct method method_watch_events;
 
+/* note_subject() - what the audit line is about; @container NULL: as it was. */
+void note_subject(struct call *call, const char *container, const char *interface,
+		  uint32_t program);
+
 /* ---- shape ---- */
 
 /* shape_interface() - a name that the kernel would take; also sets the audit line's subject. */

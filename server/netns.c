@@ -98,13 +98,17 @@ static void put(struct request *req, unsigned short type, const void *data, size
 	req->nlh.nlmsg_len = NLMSG_ALIGN(req->nlh.nlmsg_len) + (uint32_t)RTA_ALIGN(RTA_LENGTH(len));
 }
 
+static int open_rtnetlink(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+}
+
 /*
  * Sends @req and calls @fn for each message of the answer. Return: the error that the kernel
  * answered, or 0.
  */
-static int ask(struct request *req, int (*fn)(struct nlmsghdr *nlh, void *arg), void *arg)
+static int ask(int sock, struct request *req, int (*fn)(struct nlmsghdr *nlh, void *arg), void *arg)
 {
-	cleanup(close_fdp) int sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	cleanup(freep) char *buf = malloc(32768);
 
 	if (!buf)
@@ -200,14 +204,13 @@ static int parse_link(struct nlmsghdr *nlh, void *arg)
  * rtnetlink tells how many queues were allocated, ethtool how many are in use. A driver without the
  * ethtool call (loopback, tun) has all of them in use.
  */
-static void count_queues(struct device *dev)
+static void count_queues(int sock, struct device *dev)
 {
-	cleanup(close_fdp) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ethtool_channels ch = { .cmd = ETHTOOL_GCHANNELS };
 	struct ifreq ifr = { .ifr_data = (void *)&ch };
 
 	memcpy(ifr.ifr_name, dev->name, sizeof(ifr.ifr_name));
-	if (sock < 0 || ioctl(sock, SIOCETHTOOL, &ifr) < 0)
+	if (ioctl(sock, SIOCETHTOOL, &ifr) < 0)
 		return;
 
 	uint32_t now = ch.combined_count + (ch.rx_count > ch.tx_count ? ch.rx_count : ch.tx_count);
@@ -223,34 +226,40 @@ static void count_queues(struct device *dev)
 
 static struct request link_request(uint16_t flags)
 {
-	return (struct request){
+	const uint32_t mask = RTEXT_FILTER_SKIP_STATS;
+	struct request req = {
 		.nlh = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
 			 .nlmsg_type = RTM_GETLINK,
 			 .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags) },
 		.link = { .ifi_family = AF_UNSPEC },
 	};
+
+	put(&req, IFLA_EXT_MASK, &mask, sizeof(mask)); /* half of the answer is counters */
+	return req;
 }
 
 int device_find(const char *name, struct device *out)
 {
+	cleanup(close_fdp) int sock = open_rtnetlink();
 	struct request req = link_request(0);
 	int err;
 
 	put(&req, IFLA_IFNAME, name, strlen(name) + 1);
-	err = ask(&req, parse_link, out);
+	err = ask(sock, &req, parse_link, out);
 	if (!err)
-		count_queues(out);
+		count_queues(sock, out); /* any socket takes the ioctls of network devices */
 	return err;
 }
 
 int device_find_at(int nsid, uint32_t ifindex, struct device *out)
 {
+	cleanup(close_fdp) int sock = open_rtnetlink();
 	struct request req = link_request(0);
 
 	req.link.ifi_index = (int)ifindex;
 	if (nsid >= 0)
 		put(&req, IFLA_TARGET_NETNSID, &nsid, sizeof(nsid));
-	return ask(&req, parse_link, out);
+	return ask(sock, &req, parse_link, out);
 }
 
 struct others {
@@ -271,9 +280,10 @@ static int note_other(struct nlmsghdr *nlh, void *arg)
 
 int netns_only_device(uint32_t ifindex, bool *out)
 {
+	cleanup(close_fdp) int sock = open_rtnetlink();
 	struct request req = link_request(NLM_F_DUMP);
 	struct others others = { .ifindex = ifindex };
-	int err = ask(&req, note_other, &others);
+	int err = ask(sock, &req, note_other, &others);
 
 	if (!err)
 		*out = !others.found;
@@ -310,6 +320,7 @@ static struct request nsid_request(uint16_t type, uint16_t flags, int netns_fd)
 
 int netns_nsid(int netns_fd, int *out)
 {
+	cleanup(close_fdp) int sock = open_rtnetlink();
 	const int any = -1;
 	int nsid = NETNSA_NSID_NOT_ASSIGNED;
 	struct request give = nsid_request(RTM_NEWNSID, NLM_F_ACK, netns_fd);
@@ -317,10 +328,10 @@ int netns_nsid(int netns_fd, int *out)
 	int err;
 
 	put(&give, NETNSA_NSID, &any, sizeof(any));
-	err = ask(&give, parse_nsid, &nsid);
+	err = ask(sock, &give, parse_nsid, &nsid);
 	if (err < 0 && err != -EEXIST)
 		return err;
-	err = ask(&get, parse_nsid, &nsid);
+	err = ask(sock, &get, parse_nsid, &nsid);
 	if (err < 0)
 		return err;
 	if (nsid < 0)

@@ -72,11 +72,25 @@ struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd
 	return s;
 }
 
+/* The UMEM lives as long as one of its sockets does: another one takes it over. */
+static void pass_umem_on(struct core *core, struct sock *s)
+{
+	for (size_t i = 0; i < core->socks.n && s->m->umem_bytes; i++) {
+		struct sock *other = core->socks.at[i];
+
+		if (other == s || other->group != s->group)
+			continue;
+		other->m->umem_bytes = s->m->umem_bytes;
+		s->m->umem_bytes = 0;
+	}
+}
+
 void sock_drop(struct core *core, struct sock *s, Xskd__EventKind kind, const char *why)
 {
 	struct lease *l = lease_find(core, s->lease);
 	uint64_t id = s->m->id;
 
+	pass_umem_on(core, s);
 	if (l) {
 		l->m->sockets--;
 		l->m->umem_bytes -= s->m->umem_bytes;

@@ -140,7 +140,9 @@ int state_remove(const struct state *st, enum state_kind kind, const char *name)
 
 static Xskd__StateFile *read_file(int dir, const char *name)
 {
-	cleanup(close_fdp) int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	/* O_NONBLOCK: it might be a fifo, whose open would wait for a writer. */
+	cleanup(close_fdp) int fd =
+		openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	cleanup(freep) uint8_t *buf = NULL;
 	struct stat stat;
 	uint32_t crc;

@@ -100,7 +100,7 @@ static bool remove_program(const struct core *core, uint32_t id)
 	snprintf(name, sizeof(name), "%u", id);
 	if (instance_ifindex(core->bpf_dir, id, &ifindex) < 0 || ifindex)
 		return false;
-	return pin_remove(core->bpf_dir, id) == 0 &&
+	return instance_unpin(core->bpf_dir, id) == 0 &&
 	       state_remove(&core->state, STATE_PROGRAMS, name) == 0;
 }
 

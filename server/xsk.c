@@ -25,6 +25,10 @@
 #define SO_BUSY_POLL_BUDGET 70
 #endif
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
 #define LOOPBACK_IFINDEX 1 /* in every namespace: it is its first device */
 
 /* ---- UMEM ---- */
@@ -64,7 +68,11 @@ int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fa
 	return 0;
 }
 
-/* The registration pins the pages themselves; the mapping is needed only while it runs. */
+/*
+ * The registration pins the pages themselves; the mapping is needed only while it runs. Pages that
+ * the client has touched come into our page tables by MADV_POPULATE_READ in batches, and else one
+ * by one.
+ */
 static int register_umem(int fd, int memfd, uint64_t size, uint32_t frame_size, uint32_t headroom)
 {
 	void *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
@@ -78,6 +86,7 @@ static int register_umem(int fd, int memfd, uint64_t size, uint32_t frame_size, 
 
 	if (area == MAP_FAILED)
 		return -errno;
+	(void)madvise(area, size, MADV_POPULATE_READ); /* 5.14; without it is only slower */
 	if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) < 0)
 		err = -errno;
 	munmap(area, size);
