@@ -51,7 +51,7 @@ struct sock {
 	Xskd__ZeroCopy wish; /* ... and how */
 	bool multi_buffer;
 	int fd;    /* our copy: kept, or waiting for its bind; else -1 */
-	int memfd; /* with the first of a kept group; else -1 */
+	int memfd; /* with one of a kept group; else -1 */
 };
 
 struct watcher {

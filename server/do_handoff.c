@@ -207,17 +207,19 @@ static bool find_kept(struct call *call, const struct lease *l)
 static int resume(struct call *call)
 {
 	struct handoff *job = call->job;
-	const struct sock *first = sock_find(call->core, job->socks[0]);
-	const struct sock *leader = sock_find(call->core, first->group);
+	int memfd = -1;
 
 	for (size_t i = 0; i < job->spec.n; i++) {
-		job->fds[i] = fcntl(sock_find(call->core, job->socks[i])->fd, F_DUPFD_CLOEXEC, 3);
+		const struct sock *s = sock_find(call->core, job->socks[i]);
+
+		memfd = s->memfd >= 0 ? s->memfd : memfd;
+		job->fds[i] = fcntl(s->fd, F_DUPFD_CLOEXEC, 3);
 		if (job->fds[i] < 0)
 			return fault_sys(&call->fault, errno,
 					 "cannot hand the kept sockets out again");
 	}
 	close_fdp(&job->umem_fd);
-	job->umem_fd = fcntl(leader->memfd, F_DUPFD_CLOEXEC, 3);
+	job->umem_fd = fcntl(memfd, F_DUPFD_CLOEXEC, 3);
 	if (job->umem_fd < 0)
 		return fault_sys(&call->fault, errno, "cannot hand the kept UMEM out again");
 	return fill_reply(call);

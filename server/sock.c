@@ -75,13 +75,16 @@ struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd
 /* The UMEM lives as long as one of its sockets does: another one takes it over. */
 static void pass_umem_on(struct core *core, struct sock *s)
 {
-	for (size_t i = 0; i < core->socks.n && s->m->umem_bytes; i++) {
+	for (size_t i = 0; i < core->socks.n; i++) {
 		struct sock *other = core->socks.at[i];
 
 		if (other == s || other->group != s->group)
 			continue;
-		other->m->umem_bytes = s->m->umem_bytes;
+		if (s->memfd >= 0)
+			other->memfd = steal_fd(&s->memfd);
+		other->m->umem_bytes += s->m->umem_bytes;
 		s->m->umem_bytes = 0;
+		return;
 	}
 }
 
