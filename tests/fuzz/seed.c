@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Writes the corpus that fuzz_request begins with into a directory: a script for each call, and
+ * some for what takes several. Kept as this program and not as files, so that it follows the
+ * protocol.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "script.h"
+#include "xskd.pb-c.h"
+
+/* A message as its initialiser gives it, which would cast a const away. */
+#define EMPTY(name)                                                          \
+	({                                                                   \
+		__typeof__(*(xskd__##name##__unpack)(NULL, 0, NULL)) empty_; \
+		xskd__##name##__init(&empty_);                               \
+		empty_;                                                      \
+	})
+
+#define ADMIN 0
+#define POD_A 1
+#define POD_B 2
+
+static uint8_t script[65536];
+static size_t len;
+
+static void begin(uint8_t settings)
+{
+	script[0] = settings;
+	len = 1;
+}
+
+static void add(uint8_t action, uint8_t peer, Xskd__Request__CallCase which, void *message,
+		uint8_t n_fds, uint8_t kinds)
+{
+	static uint8_t packed[4096];
+	Xskd__Request request = EMPTY(request);
+	struct record r = { .action = action, .peer = peer, .n_fds = n_fds, .kinds = kinds };
+
+	request.id = 1;
+	request.call_case = which;
+	request.get_info = message; /* a union of pointers */
+	r.len = (uint16_t)xskd__request__pack(&request, packed);
+	r.payload = packed;
+	len += script_put(script + len, sizeof(script) - len, &r);
+}
+
+static void happen(uint8_t action, uint8_t peer, uint8_t arg)
+{
+	struct record r = { .action = action, .peer = peer, .arg = arg, .payload = script };
+
+	len += script_put(script + len, sizeof(script) - len, &r);
+}
+
+static int save(const char *dir, const char *name)
+{
+	char path[512];
+	FILE *file;
+	bool good;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "wb");
+	if (!file) {
+		perror(path);
+		return 1;
+	}
+	good = fwrite(script, 1, len, file) == len;
+	return fclose(file) == 0 && good ? 0 : 1;
+}
+
+static char *str(const char *s)
+{
+	return (char *)(uintptr_t)s;
+}
+
+/* Each call by each kind of peer, with nothing in it. */
+static int seed_empty(const char *dir)
+{
+	for (unsigned int i = 2; i < xskd__request__descriptor.n_fields; i++) {
+		const ProtobufCFieldDescriptor *f = &xskd__request__descriptor.fields[i];
+		const ProtobufCMessageDescriptor *d = f->descriptor;
+		void *m = calloc(1, d->sizeof_message);
+
+		if (!m)
+			return 1;
+		protobuf_c_message_init(d, m);
+		begin(0);
+		for (uint8_t peer = ADMIN; peer <= POD_A; peer++)
+			add(SCRIPT_ASK, peer, (Xskd__Request__CallCase)f->id, m, 0, 0);
+		free(m);
+		if (save(dir, f->name))
+			return 1;
+	}
+	return 0;
+}
+
+static int seed_grant(const char *dir)
+{
+	Xskd__LoadProgramRequest load = EMPTY(load_program_request);
+	Xskd__GrantLeaseRequest grant = EMPTY(grant_lease_request);
+	Xskd__RevokeLeaseRequest revoke = EMPTY(revoke_lease_request);
+	Xskd__GetXskMapRequest map = EMPTY(get_xsk_map_request);
+	Xskd__GetStatsRequest stats = EMPTY(get_stats_request);
+	Xskd__UnloadProgramRequest unload = EMPTY(unload_program_request);
+	uint32_t queues[] = { 0, 1 };
+
+	begin(SCRIPT_EMPTY);
+	load.interface = grant.interface = map.interface = stats.interface = str("eth0");
+	load.netns_fd = grant.netns_fd = 1;
+	grant.container = revoke.container = str("a");
+	unload.id = 1;
+	unload.force = true;
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_LOAD_PROGRAM, &load, 1, 1);
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_GRANT_LEASE, &grant, 1, 1);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_GET_XSK_MAP, &map, 0, 0);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_GET_STATS, &stats, 0, 0);
+	grant.container = str("b");
+	grant.device = str("host0");
+	grant.queues = queues;
+	grant.n_queues = 2;
+	add(SCRIPT_BEGIN, ADMIN, XSKD__REQUEST__CALL_GRANT_LEASE, &grant, 1, 2);
+	add(SCRIPT_BEGIN, ADMIN, XSKD__REQUEST__CALL_REVOKE_LEASE, &revoke, 0, 0);
+	for (uint8_t i = 0; i < 8; i++)
+		happen(SCRIPT_STEP, 0, i);
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_UNLOAD_PROGRAM, &unload, 0, 0);
+	happen(SCRIPT_RESTART, 0, 0);
+	return save(dir, "grant-and-revoke");
+}
+
+static int seed_object(const char *dir)
+{
+	Xskd__LoadProgramRequest load = EMPTY(load_program_request);
+	Xskd__Constant constant = EMPTY(constant), *list[] = { &constant };
+
+	begin(SCRIPT_EMPTY);
+	constant.name = str("limit");
+	constant.number = 7;
+	load.interface = str("host1");
+	load.object_fd = 1;
+	load.program = str("xdp");
+	load.map = str("xsks_map");
+	load.constants = list;
+	load.n_constants = 1;
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_LOAD_PROGRAM, &load, 1 | 8, 3);
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_LOAD_PROGRAM, &load, 1, 3);
+	return save(dir, "object");
+}
+
+static int seed_handoff(const char *dir, const char *name, uint8_t settings, bool keep,
+			bool unbound)
+{
+	Xskd__HandOffSocketRequest m = EMPTY(hand_off_socket_request);
+	Xskd__BindSocketRequest bind = EMPTY(bind_socket_request);
+	Xskd__ReleaseSocketRequest release = EMPTY(release_socket_request);
+	Xskd__ListSocketsRequest list = EMPTY(list_sockets_request);
+	Xskd__WatchEventsRequest watch = EMPTY(watch_events_request);
+	Xskd__BusyPoll poll = EMPTY(busy_poll);
+	uint32_t queues[] = { 2, 3 };
+	uint64_t ids[] = { 3, 4 }; /* the leases have 1 and 2 */
+
+	begin(settings);
+	poll.timeout_us = 20;
+	poll.budget = 64;
+	m.interface = str("eth0");
+	m.queues = queues;
+	m.n_queues = 2;
+	m.umem_fd = !unbound;
+	m.keep = keep;
+	m.unbound = unbound;
+	m.busy_poll = &poll;
+	m.frame_size = 4096;
+	m.headroom = 256;
+	bind.sockets = release.sockets = ids;
+	bind.n_sockets = release.n_sockets = 2;
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_WATCH_EVENTS, &watch, 0, 0);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_HAND_OFF_SOCKET, &m, !unbound, 0);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_BIND_SOCKET, &bind, 0, 0);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_HAND_OFF_SOCKET, &m, !unbound, 0);
+	happen(SCRIPT_CLOSE, 0, 0);
+	m.interface = str("net1");
+	add(SCRIPT_BEGIN, POD_B, XSKD__REQUEST__CALL_HAND_OFF_SOCKET, &m, !unbound, 0);
+	happen(SCRIPT_STEP, 0, 0);
+	happen(SCRIPT_DEVICE, 0, 4);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_LIST_SOCKETS, &list, 0, 0);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_RELEASE_SOCKET, &release, 0, 0);
+	happen(SCRIPT_EXPIRE, 0, 0);
+	happen(SCRIPT_HANG_UP, POD_B, 0);
+	return save(dir, name);
+}
+
+/* A kept hand-off of which the first socket is released, and the rest asked for again. */
+static int seed_rest(const char *dir)
+{
+	Xskd__HandOffSocketRequest m = EMPTY(hand_off_socket_request);
+	Xskd__ReleaseSocketRequest release = EMPTY(release_socket_request);
+	uint32_t queues[] = { 2, 3 };
+	uint64_t id = 3;
+
+	begin(0);
+	m.interface = str("eth0");
+	m.queues = queues;
+	m.n_queues = 2;
+	m.umem_fd = 1;
+	m.keep = true;
+	release.sockets = &id;
+	release.n_sockets = 1;
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_HAND_OFF_SOCKET, &m, 1, 0);
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_RELEASE_SOCKET, &release, 0, 0);
+	m.queues = queues + 1;
+	m.n_queues = 1;
+	add(SCRIPT_ASK, POD_A, XSKD__REQUEST__CALL_HAND_OFF_SOCKET, &m, 1, 0);
+	return save(dir, "keep-the-rest");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: %s DIR\n", argv[0]);
+		return 2;
+	}
+	return seed_empty(argv[1]) || seed_grant(argv[1]) || seed_object(argv[1]) ||
+	       seed_rest(argv[1]) || seed_handoff(argv[1], "handoff", 0, false, false) ||
+	       seed_handoff(argv[1], "keep", 0, true, false) ||
+	       seed_handoff(argv[1], "unbound", 0, false, true) ||
+	       seed_handoff(argv[1], "two-phases", SCRIPT_TWO_PHASES, false, false) ||
+	       seed_handoff(argv[1], "two-phases-keep", SCRIPT_TWO_PHASES, true, false) ||
+	       seed_handoff(argv[1], "old-kernel", SCRIPT_TWO_PHASES | SCRIPT_OLD_BIND, false,
+			    true) ||
+	       seed_handoff(argv[1], "tight", SCRIPT_TIGHT | SCRIPT_ZERO_COPY, false, false);
+}

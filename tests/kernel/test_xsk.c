@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+/* AF_XDP sockets made for somebody else: xsk.c against the kernel, packets included. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_xdp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ground.h"
+#include "instance.h"
+#include "support.h"
+#include "xsk.h"
+#include "xskd.h"
+
+#define FRAMES 256
+
+static struct xsk_spec spec_for(const char *device, uint32_t first, size_t n)
+{
+	struct xsk_spec spec = {
+		.device = device,
+		.n = n,
+		.frame_size = 2048,
+		.fill_size = 64,
+		.completion_size = 64,
+		.rx_size = 64,
+		.tx_size = 64,
+		.need_wakeup = true,
+	};
+	struct device dev;
+
+	assert_int_equal(device_find(device, &dev), 0);
+	spec.ifindex = dev.ifindex;
+	for (size_t i = 0; i < n; i++)
+		spec.queue[i] = first + (uint32_t)i;
+	return spec;
+}
+
+static int umem(size_t size, int seals)
+{
+	int fd = memfd_create("umem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_int_equal(fallocate(fd, 0, 0, (off_t)size), 0);
+	if (seals)
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static int good_umem(void)
+{
+	return umem(FRAMES * 2048, F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+#define GOOD(call)                                           \
+	do {                                                 \
+		struct fault why = FAULT_INIT;               \
+		if ((call) < 0)                              \
+			fail_msg("%s: %s", #call, why.text); \
+	} while (0)
+
+struct attached {
+	struct instance in;
+	int sender;
+};
+
+static struct attached attach(unsigned int queues)
+{
+	struct instance_spec spec = { .object_fd = -1, .program = "", .map = "", .queues = queues };
+	struct attached a = { .in = INSTANCE_INIT };
+	enum instance_mode granted;
+	struct device dev;
+
+	ground_veth("xa", "xb", queues);
+	assert_int_equal(device_find("xb", &dev), 0);
+	GOOD(instance_make(&spec, &a.in, &why));
+	GOOD(instance_attach(&a.in, &dev, INSTANCE_NATIVE, &granted, &why));
+	a.sender = ground_packet_socket("xa");
+	return a;
+}
+
+static void detach(struct attached *a)
+{
+	close(a->sender);
+	instance_done(&a->in);
+	ground_delete("xa");
+}
+
+/* What libxskd does with the sockets that it is given. */
+static struct xskd_handoff *adopt(const int *fds, size_t n, int umem_fd)
+{
+	struct xskd_handoff_opts opts =
+		XSKD_OPTS(xskd_handoff_opts, .n_queues = n, .fill_size = 64, .completion_size = 64,
+			  .rx_size = 64, .tx_size = 64);
+	struct xskd_handoff *h;
+
+	assert_int_equal(xskd_adopt(fds, umem_fd, &opts, &h), 0);
+	return h;
+}
+
+static unsigned int drain(struct xskd_handoff *h, unsigned int wanted)
+{
+	unsigned int got = 0;
+
+	for (int tries = 0; tries < 300 && got < wanted; tries++) {
+		for (size_t i = 0; i < h->n_sockets; i++) {
+			struct xskd_socket *s = &h->sockets[i];
+			uint32_t at, n = xsk_ring_cons__peek(&s->rx, 64, &at), to = 0;
+
+			if (!n)
+				continue;
+			assert_int_equal(xsk_ring_prod__reserve(&s->fill, n, &to), n);
+			for (uint32_t k = 0; k < n; k++)
+				*xsk_ring_prod__fill_addr(&s->fill, to + k) =
+					xsk_ring_cons__rx_desc(&s->rx, at + k)->addr;
+			xsk_ring_prod__submit(&s->fill, n);
+			xsk_ring_cons__release(&s->rx, n);
+			got += n;
+		}
+		poll(&(struct pollfd){ .fd = h->sockets[0].fd, .events = POLLIN }, 1, 10);
+	}
+	return got;
+}
+
+static bool full_handoff(void)
+{
+	struct xsk_features f;
+
+	GOOD(xsk_probe(&f, &why));
+	return f.full_handoff;
+}
+
+static void a_probe_leaves_the_thread_where_it_was(void **state)
+{
+	struct xsk_features f;
+	uint64_t before, after;
+
+	(void)state;
+	assert_int_equal(netns_cookie(&before), 0);
+	GOOD(xsk_probe(&f, &why));
+	assert_int_equal(netns_cookie(&after), 0);
+	assert_int_equal(before, after);
+}
+
+static void packets_arrive(void **state)
+{
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+	struct xskd_handoff *h;
+	int memfd = good_umem(), fd;
+	bool zero_copy, early = !full_handoff();
+
+	(void)state;
+	GOOD(xsk_open(&spec, &fd, &why));
+	assert_true(is_cloexec(fd));
+	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+	/* Before Linux 6.4 the rings are mapped first, in two phases; later either way. */
+	h = early ? adopt(&fd, 1, memfd) : NULL;
+	GOOD(xsk_bind(&spec, &fd, &zero_copy, &why));
+	GOOD(xsk_insert(&spec, &fd, a.in.map_fd, &why));
+	assert_false(zero_copy);
+	if (!early)
+		h = adopt(&fd, 1, memfd);
+	assert_true(xskd_fill(h) > 0);
+	ground_send(a.sender, 50);
+	assert_int_equal(drain(h, 50), 50);
+	xskd_handoff_free(h);
+	detach(&a);
+}
+
+static void queues_share_one_umem(void **state)
+{
+	struct attached a = attach(4);
+	struct xsk_spec spec = spec_for("xb", 0, 4);
+	struct xskd_handoff *h;
+	int memfd = good_umem(), fds[4];
+	bool zero_copy, early = !full_handoff();
+
+	(void)state;
+	GOOD(xsk_open(&spec, fds, &why));
+	GOOD(xsk_set_up(&spec, fds, memfd, FRAMES * 2048, &why));
+	h = early ? adopt(fds, 4, memfd) : NULL;
+	GOOD(xsk_bind(&spec, fds, &zero_copy, &why));
+	GOOD(xsk_insert(&spec, fds, a.in.map_fd, &why));
+	if (!early)
+		h = adopt(fds, 4, memfd);
+	xskd_fill(h);
+	ground_send(a.sender, 40); /* whichever queue the sender's CPU takes */
+	assert_int_equal(drain(h, 40), 40);
+	xskd_handoff_free(h);
+	detach(&a);
+}
+
+static void a_second_socket_is_refused(void **state)
+{
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+	int memfd = good_umem(), first, second;
+	struct fault fault = FAULT_INIT;
+	bool zero_copy, held;
+
+	(void)state;
+	GOOD(xsk_open(&spec, &first, &why));
+	GOOD(xsk_set_up(&spec, &first, memfd, FRAMES * 2048, &why));
+	GOOD(xsk_bind(&spec, &first, &zero_copy, &why));
+	GOOD(xsk_insert(&spec, &first, a.in.map_fd, &why));
+	assert_int_equal(xsk_held(a.in.map_fd, 0, &held), 0);
+	assert_true(held);
+
+	GOOD(xsk_open(&spec, &second, &why));
+	assert_true(xsk_insert(&spec, &second, a.in.map_fd, &fault) < 0);
+	assert_int_equal(fault.code, XSKD__CODE__ALREADY_EXISTS);
+	assert_non_null(strstr(fault.text, "queue 0 of 'xb' has a socket already"));
+	close(second);
+	close(first);
+	for (int i = 0; i < 100 && held; i++) {
+		assert_int_equal(xsk_held(a.in.map_fd, 0, &held), 0);
+		usleep(1000);
+	}
+	assert_false(held);
+	close(memfd);
+	detach(&a);
+}
+
+static void a_queue_is_waited_for_after_its_last_close(void **state)
+{
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+	int memfd = good_umem();
+
+	(void)state;
+	for (int i = 0; i < 4; i++) { /* each bind but the first meets EBUSY for some 20 ms */
+		bool zero_copy;
+		int fd;
+
+		GOOD(xsk_open(&spec, &fd, &why));
+		GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+		GOOD(xsk_bind(&spec, &fd, &zero_copy, &why));
+		close(fd);
+	}
+	close(memfd);
+	detach(&a);
+}
+
+static void zero_copy_that_is_not_there_is_said(void **state)
+{
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+	int memfd = good_umem(), fd;
+	struct fault fault = FAULT_INIT;
+	bool zero_copy;
+
+	(void)state;
+	spec.zero_copy_required = true;
+	GOOD(xsk_open(&spec, &fd, &why));
+	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+	assert_true(xsk_bind(&spec, &fd, &zero_copy, &fault) < 0);
+	assert_int_equal(fault.code, XSKD__CODE__UNIMPLEMENTED);
+	assert_non_null(strstr(fault.text, "no zero-copy"));
+	close(fd);
+	close(memfd);
+	detach(&a);
+}
+
+static void an_unbound_socket_is_tied_to_its_device(void **state)
+{
+	struct sockaddr_xdp elsewhere = { .sxdp_family = AF_XDP, .sxdp_flags = XDP_COPY };
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+	struct xsk_features features;
+	struct device other;
+	int memfd = good_umem(), fd;
+
+	(void)state;
+	GOOD(xsk_probe(&features, &why));
+	GOOD(xsk_open(&spec, &fd, &why));
+	GOOD(xsk_insert(&spec, &fd, a.in.map_fd, &why)); /* before it is bound, as QEMU needs it */
+	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+	assert_int_equal(device_find("xa", &other), 0);
+	elsewhere.sxdp_ifindex = other.ifindex;
+	if (features.bind_to_device) {
+		assert_int_equal(bind(fd, (struct sockaddr *)&elsewhere, sizeof(elsewhere)), -1);
+		assert_int_equal(errno, EINVAL);
+	}
+	elsewhere.sxdp_ifindex = spec.ifindex;
+	assert_int_equal(bind(fd, (struct sockaddr *)&elsewhere, sizeof(elsewhere)), 0);
+	close(fd);
+	close(memfd);
+	detach(&a);
+}
+
+static void bad_umem_is_refused(void **state)
+{
+	const int both = F_SEAL_SHRINK | F_SEAL_GROW;
+	struct fault fault = FAULT_INIT;
+	int pipes[2], fd;
+	uint64_t size;
+
+	(void)state;
+	struct {
+		int fd;
+		const char *says;
+	} cases[] = {
+		{ umem(FRAMES * 2048, 0), "can still change its size" },
+		{ umem(FRAMES * 2048, F_SEAL_SHRINK), "can still change its size" },
+		{ umem(FRAMES * 2048 + 4096 / 8, both), "no whole number of frames" },
+		{ memfd_create("sparse", MFD_CLOEXEC | MFD_ALLOW_SEALING), "holes" },
+		{ memfd_create("empty", MFD_CLOEXEC | MFD_ALLOW_SEALING), "no whole number" },
+		{ open("/proc/self/status", O_RDONLY | O_CLOEXEC), "not a memfd" },
+	};
+
+	assert_int_equal(ftruncate(cases[3].fd, FRAMES * 2048), 0);
+	assert_int_equal(fcntl(cases[3].fd, F_ADD_SEALS, both), 0);
+	assert_int_equal(fcntl(cases[4].fd, F_ADD_SEALS, both), 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		fault = FAULT_INIT;
+		assert_true(xsk_umem_check(cases[i].fd, 2048, &size, &fault) < 0);
+		assert_int_equal(fault.code, XSKD__CODE__INVALID_ARGUMENT);
+		if (!strstr(fault.text, cases[i].says))
+			fail_msg("case %zu: %s", i, fault.text);
+		close(cases[i].fd);
+	}
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_true(xsk_umem_check(pipes[0], 2048, &size, &fault) < 0);
+	close(pipes[0]);
+	close(pipes[1]);
+	fd = good_umem();
+	assert_int_equal(xsk_umem_check(fd, 2048, &size, &fault), 0);
+	assert_int_equal(size, FRAMES * 2048);
+	close(fd);
+}
+
+static void a_frozen_map_is_explained(void **state)
+{
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+	struct fault fault = FAULT_INIT;
+	int fd;
+
+	(void)state;
+	assert_int_equal(bpf_map_freeze(a.in.map_fd), 0);
+	GOOD(xsk_open(&spec, &fd, &why));
+	assert_true(xsk_insert(&spec, &fd, a.in.map_fd, &fault) < 0);
+	assert_non_null(strstr(fault.text, "frozen"));
+	close(fd);
+	detach(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		fd_test(a_probe_leaves_the_thread_where_it_was),
+		fd_test(packets_arrive),
+		fd_test(queues_share_one_umem),
+		fd_test(a_second_socket_is_refused),
+		fd_test(a_queue_is_waited_for_after_its_last_close),
+		fd_test(zero_copy_that_is_not_there_is_said),
+		fd_test(an_unbound_socket_is_tied_to_its_device),
+		fd_test(bad_umem_is_refused),
+		fd_test(a_frozen_map_is_explained),
+	};
+
+	ground_enter();
+	instance_log();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

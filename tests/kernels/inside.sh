@@ -1,0 +1,38 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# /init of the machine that run.sh boots: runs each program in /tests and powers off. Results go to
+# the second serial port. A test passes with exit status 0, is skipped with 77, fails otherwise.
+PATH=/bin:/applets
+export PATH
+/bin/busybox mkdir -p /applets /dev /proc /sys /run /tmp
+/bin/busybox --install -s /applets
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+chmod 1777 /tmp
+exec >/dev/ttyS1 2>&1
+
+for module in "/lib/modules/$(uname -r)"/*.ko; do
+    insmod "$module"
+done
+ip link set lo up
+
+for test in /tests/*; do
+    [ -x "$test" ] || continue
+    cd /tests || exit
+    # The whole run has 240 s: a test that hangs must not take the others' time.
+    timeout -s KILL 100 "$test" </dev/null
+    case $? in
+    0) result=pass ;;
+    77) result=skip ;;
+    *) result=fail ;;
+    esac
+    # The test's last line may lack its end.
+    printf '\nKERNELTEST %s %s\n' "${test##*/}" "$result"
+done
+echo "KERNELTESTS done"
+poweroff -f

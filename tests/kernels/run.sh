@@ -1,0 +1,194 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The kernel matrix: boots Debian's kernels in qemu and runs the tests of the kernel layer in them.
+#
+#   tests/kernels/run.sh BUILD_DIR [-- FILTER...]
+#
+# Tests are BUILD_DIR/tests/kernel/test_* and handoff.sh beside this file; with filters, those whose
+# name contains one. inside.sh runs them, in an initramfs that holds them, what was built, and their
+# libraries. No KVM: a run needs no virtualization of the machine and takes seconds all the same.
+# What cannot be had (a kernel, qemu) is skipped, aloud. Needs root where packages are missing.
+set -euo pipefail
+
+# What it shows, and the package that pulls in the newest such kernel. 6.1 is Debian 12's own, which
+# needs the hand-off in two phases (Linux < 6.4).
+kernels=(
+    "6.1 linux-image-cloud-amd64"
+    "6.12 linux-image-6.12-cloud-amd64"
+)
+timeout_s=240
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${XSKD_KERNEL_CACHE:-${TMPDIR:-/tmp}/xskd-kernels}
+[[ $# -ge 1 && -d $1 ]] || { echo "usage: run.sh BUILD_DIR [-- FILTER...]" >&2; exit 2; }
+build=$(cd "$1" && pwd)
+shift
+[[ ${1-} != -- ]] || shift
+filters=("$@")
+
+passed=0 failed=0 skipped=0 qemu=
+work=$(mktemp -d)
+
+cleanup() {
+    [[ -z $qemu ]] || kill "$qemu" 2>/dev/null || true
+    rm -rf "$work" "$cache/.fetch.$$"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+skip_kernel() { # VERSION REASON
+    echo "SKIP kernel $1: $2"
+    skipped=$((skipped + 1))
+}
+
+# Package lists are fetched once, and only when something is missing.
+apt_lists_fresh=
+apt_update() {
+    [[ -n $apt_lists_fresh ]] || apt-get update -qq >&2 || return
+    apt_lists_fresh=yes
+}
+
+install_tools() {
+    type -P qemu-system-x86_64 busybox ip nsenter setpriv >/dev/null && return
+    apt_update && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        qemu-system-x86 busybox-static iproute2 util-linux >"$work/apt" 2>&1 && return
+    tail -n 5 "$work/apt" >&2
+    return 1
+}
+
+kernel_package() { # META: the package that it depends on
+    apt-cache depends --important "$1" 2>/dev/null | awk '$1 == "Depends:" { print $2; exit }'
+}
+
+# Puts the kernel and the modules that tests need into the cache, and nothing else of the package.
+# Prints its directory, or fails with the reason.
+fetch_kernel() { # META
+    local package dir=$cache/.fetch.$$
+    package=$(kernel_package "$1")
+    if [[ -z $package ]]; then
+        apt_update || true
+        package=$(kernel_package "$1")
+    fi
+    [[ -n $package ]] || { echo "apt knows no $1"; return 1; }
+    if [[ ! -d $cache/$package ]]; then
+        mkdir -p "$dir/new"
+        # An old list names versions that the archive has no more.
+        (cd "$dir" && { apt-get download -qq -o APT::Sandbox::User=root "$package" ||
+            { apt_update && apt-get download -qq -o APT::Sandbox::User=root "$package"; }; }) \
+            >&2 || { echo "$package cannot be downloaded"; return 1; }
+        dpkg-deb --fsys-tarfile "$dir"/*.deb |
+            tar -x -C "$dir/new" --wildcards './boot/vmlinuz-*' '*/net/veth.ko*' ||
+            { echo "$package cannot be unpacked"; return 1; }
+        mv -T "$dir/new" "$cache/$package" # at once: a directory in the cache is whole
+        rm -rf "$dir"
+    fi
+    echo "$cache/$package"
+}
+
+# Copies a program and its libraries. These lie flat in the loader's standard directory, where they
+# are found even if the program looks for them in its build directory first.
+add_program() { # FILE DESTINATION
+    local lib
+    install -D -m 0755 "$1" "$work/root$2"
+    { ldd "$1" 2>/dev/null || true; } >"$work/ldd"
+    if grep 'not found' "$work/ldd" >&2; then return 1; fi
+    while read -r lib; do
+        case $lib in
+        /lib64/ld-*) install -D -m 0755 "$lib" "$work/root$lib" ;;
+        *) install -D -m 0644 -t "$work/root/lib/x86_64-linux-gnu" "$lib" ;;
+        esac
+    done < <(grep -o '/[^ ]*' "$work/ldd")
+}
+
+wanted() { # NAME
+    local f
+    [[ ${#filters[@]} -gt 0 ]] || return 0
+    for f in "${filters[@]}"; do [[ $1 != *"$f"* ]] || return 0; done
+    return 1
+}
+
+# One image for all kernels: only the modules differ, and they lie in a directory per release.
+build_initramfs() { # KERNEL_DIR...
+    local dir module release tool test
+    mkdir -p "$work/root"/{applets,dev,lib/modules,proc,run,sys,tests,tmp}
+    for dir in "$@"; do
+        for module in "$dir"/lib/modules/*/kernel/drivers/net/veth.ko*; do
+            release=$(basename "${module%%/kernel/*}")
+            install -D -m 0644 -t "$work/root/lib/modules/$release" "$module"
+            [[ $module != *.xz ]] || busybox unxz "$work/root/lib/modules/$release"/*.xz
+        done
+    done
+    # Not busybox's sh, which prefers applets of its own to the real ip, nsenter and setpriv.
+    add_program "$(readlink -f /bin/sh)" /bin/sh
+    for tool in busybox ip nsenter setpriv; do add_program "$(command -v $tool)" "/bin/$tool"; done
+    for tool in server/xskd client/xskctl tests/sender; do
+        [[ ! -x $build/$tool ]] || add_program "$build/$tool" "/bin/${tool##*/}"
+    done
+    install -m 0755 "$here/inside.sh" "$work/root/init"
+    for test in "$here/handoff.sh" "$build"/tests/kernel/test_*; do
+        if [[ -f $test && -x $test ]] && wanted "${test##*/}"; then
+            add_program "$test" "/tests/${test##*/}"
+        fi
+    done
+    # Objects that tests load; not executable, so not taken for tests.
+    find "$build/tests/kernel" -maxdepth 1 -name '*.o' -exec install -m 0644 -t \
+        "$work/root/tests" {} + 2>/dev/null || true
+    [[ -n $(ls "$work/root/tests") ]] || { echo "no test of that name" >&2; exit 2; }
+    (cd "$work/root" && find . | busybox cpio -o -H newc -R 0:0 2>/dev/null) >"$work/initramfs"
+}
+
+# Two serial ports, so that no message of the kernel falls into the middle of a result.
+boot() { # KERNEL_DIR
+    timeout "$timeout_s" qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 1024 -nodefaults \
+        -display none -no-reboot -serial "file:$work/console" -serial "file:$work/results" \
+        -kernel "$1"/boot/vmlinuz-* -initrd "$work/initramfs" \
+        -append 'console=ttyS0 loglevel=5 oops=panic panic=-1' </dev/null &
+    qemu=$!
+    wait "$qemu" || true
+    qemu=
+    tr -d '\r' <"$work/results" >"$work/lines"
+}
+
+# Prints the result of each test after the kernel's version, and what a test said that did not pass.
+report() { # RELEASE
+    local result
+    awk -v release="$1" '
+        $1 == "KERNELTEST" { if ($3 != "pass") printf "%s", said
+                             print release, $2, $3; said = ""; next }
+        NF && $1 != "KERNELTESTS" { said = said "    " $0 "\n" }
+        END { printf "%s", said }' "$work/lines"
+    while read -r _ _ result; do
+        case $result in
+        pass) passed=$((passed + 1)) ;;
+        skip) skipped=$((skipped + 1)) ;;
+        *) failed=$((failed + 1)) ;;
+        esac
+    done < <(grep '^KERNELTEST ' "$work/lines")
+    if ! grep -q '^KERNELTESTS done$' "$work/lines"; then
+        tr -d '\r' <"$work/console" >"$work/log"
+        grep -E -m 1 -A 25 'BUG:|Oops|Kernel panic' "$work/log" || tail -n 25 "$work/log"
+        echo "$1 crashed, or did not end its tests within $timeout_s s"
+        failed=$((failed + 1))
+    fi
+}
+
+dirs=()
+if [[ $(dpkg --print-architecture) != amd64 ]]; then
+    for k in "${kernels[@]}"; do skip_kernel "${k% *}" "this machine is no amd64"; done
+elif ! install_tools; then
+    for k in "${kernels[@]}"; do skip_kernel "${k% *}" "qemu and busybox cannot be installed"; done
+else
+    for k in "${kernels[@]}"; do
+        if dir=$(fetch_kernel "${k#* }"); then dirs+=("$dir"); else skip_kernel "${k% *}" "$dir"; fi
+    done
+fi
+if [[ ${#dirs[@]} -gt 0 ]]; then
+    build_initramfs "${dirs[@]}"
+    for dir in "${dirs[@]}"; do
+        boot "$dir"
+        report "$(basename "$dir"/boot/vmlinuz-* | sed 's/^vmlinuz-//')"
+    done
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[[ $failed -eq 0 ]]

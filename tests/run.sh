@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds, and runs the tests; needs root.
+#
+#   tests/run.sh                  all layers, with gcc, and again with clang, ASan and UBSan
+#   tests/run.sh --sanitize       only sanitized builds, of both compilers
+#   tests/run.sh --kernels        also on Debian's kernels under qemu
+#   tests/run.sh --fuzz SECONDS   how long the fuzzers run (default 30; 0: not at all)
+#   tests/run.sh --build DIR      where to build (default: build)
+#
+# Closes with one line, `N passed, N failed, N skipped`, and exits 1 if any failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+top=$PWD
+
+sanitize=no kernels=no fuzz=30 build=$top/build
+while (($#)); do
+    case $1 in
+    --sanitize) sanitize=yes ;;
+    --kernels) kernels=yes ;;
+    --fuzz) fuzz=${2:?--fuzz needs SECONDS}; shift ;;
+    --build) build=$(realpath -m "${2:?--build needs a directory}"); shift ;;
+    -h | --help) sed -n '3,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "tests/run.sh: what is '$1'? Try --help" >&2; exit 2 ;;
+    esac
+    shift
+done
+[[ $(id -u) == 0 ]] || { echo "tests/run.sh: needs root, for network namespaces and BPF" >&2; exit 2; }
+
+# shellcheck source=deploy/packages.sh
+. deploy/packages.sh
+install_packages "${build_packages[@]}" "${test_packages[@]}"
+
+passed=0 failed=0 skipped=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Runs a program that speaks TAP and counts its lines. One that dies without a "not ok" has failed too.
+tap() {
+    local name=$1 status=0 ok not_ok skip
+    shift
+    echo "# $name"
+    CMOCKA_MESSAGE_OUTPUT=TAP "$@" </dev/null 2>&1 | tee "$log" || status=$?
+    skip=$(grep -ciE '^ok .*# *skip' "$log" || true)
+    ok=$(grep -cE '^ok ' "$log" || true)
+    not_ok=$(grep -cE '^not ok ' "$log" || true)
+    if ((status == 77)); then
+        skip=$((skip + 1)) ok=$((ok + 1))
+    elif ((status != 0 && not_ok == 0)) || ((status == 0 && ok + not_ok == 0)); then
+        echo "not ok - $name ended with status $status"
+        not_ok=$((not_ok + 1))
+    fi
+    passed=$((passed + ok - skip)) failed=$((failed + not_ok)) skipped=$((skipped + skip))
+}
+
+# One thing that works or does not.
+one() {
+    local name=$1
+    shift
+    if "$@" </dev/null >"$log" 2>&1; then
+        echo "ok - $name" && passed=$((passed + 1))
+    else
+        tail -n 60 "$log" | sed 's/^/# /'
+        echo "not ok - $name" && failed=$((failed + 1))
+    fi
+}
+
+make_build() { # DIR COMPILER OPTION...
+    local dir=$1 compiler=$2
+    shift 2
+    if [[ -e $dir/build.ninja ]]; then
+        meson configure "$dir" -Dwerror=true "$@" >/dev/null
+    else
+        CC=$compiler CXX=${compiler/gcc/g++} meson setup "$dir" -Dwerror=true "$@" >/dev/null
+    fi
+    ninja -C "$dir" >"$log" 2>&1 || { cat "$log"; echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+}
+
+layers() { # DIR NAME
+    local dir=$1 name=$2 t
+    for t in "$dir"/tests/unit/test_* "$dir"/tests/kernel/test_*; do
+        [[ ! -f $t || ! -x $t ]] || tap "$name: ${t#"$dir/tests/"}" "$t"
+    done
+    for t in tests/e2e/test_*.py; do
+        tap "$name: ${t#tests/}" env XSKD_BUILD="$dir" /usr/bin/python3 "$t"
+    done
+}
+
+# Leaks of the daemon count as well: it is sanitized, and its exit status is looked at.
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+sanitizers=(-Db_sanitize=address,undefined -Db_lundef=false)
+
+if [[ $sanitize == no ]]; then
+    make_build "$build" gcc
+    one "every C file is formatted" clang-format --dry-run -Werror \
+        $(git ls-files '*.c' '*.h' 2>/dev/null || find . -path "./build*" -prune -o -name '*.[ch]' -print)
+    one "libxskd exports what xskd.h declares" meson test -C "$build" symbols
+    layers "$build" gcc
+    one "deploy/demo.sh" deploy/demo.sh --packets 20000 --build "$build"
+    one "tests/bench/run.sh --smoke" tests/bench/run.sh --smoke "$build"
+else
+    make_build "$build-gcc-asan" gcc "${sanitizers[@]}"
+    layers "$build-gcc-asan" gcc-asan
+fi
+make_build "$build-clang-asan" clang "${sanitizers[@]}" -Dfuzzers=true
+layers "$build-clang-asan" clang-asan
+((fuzz == 0)) || tap "fuzz, $fuzz s" tests/fuzz/run.sh "$build-clang-asan" "$fuzz"
+if [[ $kernels == yes ]]; then
+    status=0
+    tests/kernels/run.sh "$build" 2>&1 | tee "$log" || status=$?
+    read -r p f s < <(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed, ([0-9]+) skipped$/\1 \2 \3/p' "$log" | tail -n 1) ||
+        { p=0 f=1 s=0; }
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))
