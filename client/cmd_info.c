@@ -27,7 +27,6 @@ static json_t *info_json(const struct xskd_info *info)
 
 int cmd_info(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { CTL_OPTIONS };
 	static const struct column columns[] = {
 		{ "VERSION", "version", COLUMN_PLAIN },
 		{ "STARTED", "started_at", COLUMN_AGE },
@@ -49,12 +48,8 @@ int cmd_info(struct ctl *ctl, int argc, char **argv)
 	struct xskd_info info;
 	int err;
 
-	if (ctl_option(ctl, argc, argv, options) != -1)
+	if (!ctl_begin(ctl, argc, argv, CTL_ADMIN))
 		return ctl->stop;
-	if (optind != argc)
-		return ctl_misused(ctl, "unexpected '%s'", argv[optind]);
-	if (ctl_connect(ctl, CTL_ADMIN) != CTL_OK)
-		return CTL_UNREACHABLE;
 	err = xskd_get_info(ctl->x, &info);
 	if (err < 0)
 		return ctl_failed(ctl, err);

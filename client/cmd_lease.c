@@ -193,18 +193,13 @@ int cmd_lease_revoke(struct ctl *ctl, int argc, char **argv)
 
 int cmd_lease_list(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { CTL_OPTIONS };
 	cleanup(json_decrefp) json_t *rows = json_array();
 	cleanup(xskd_freep) struct xskd_lease *leases = NULL;
 	size_t n = 0;
 	int err;
 
-	if (ctl_option(ctl, argc, argv, options) != -1)
+	if (!ctl_begin(ctl, argc, argv, CTL_ADMIN))
 		return ctl->stop;
-	if (optind != argc)
-		return ctl_misused(ctl, "unexpected '%s'", argv[optind]);
-	if (ctl_connect(ctl, CTL_ADMIN) != CTL_OK)
-		return CTL_UNREACHABLE;
 	err = xskd_list_leases(ctl->x, &leases, &n);
 	if (err < 0)
 		return ctl_failed(ctl, err);

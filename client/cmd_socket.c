@@ -76,7 +76,6 @@ static json_t *sockets_json(struct ctl *ctl, const struct xskd_held_socket *sock
 
 int cmd_socket_list(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { CTL_OPTIONS };
 	static const struct column columns[] = {
 		{ "ID", "id", COLUMN_PLAIN },
 		{ "CONTAINER", "container", COLUMN_PLAIN },
@@ -96,12 +95,8 @@ int cmd_socket_list(struct ctl *ctl, int argc, char **argv)
 	size_t n = 0;
 	int err;
 
-	if (ctl_option(ctl, argc, argv, options) != -1)
+	if (!ctl_begin(ctl, argc, argv, CTL_ADMIN))
 		return ctl->stop;
-	if (optind != argc)
-		return ctl_misused(ctl, "unexpected '%s'", argv[optind]);
-	if (ctl_connect(ctl, CTL_ADMIN) != CTL_OK)
-		return CTL_UNREACHABLE;
 	err = xskd_list_sockets(ctl->x, &sockets, &n);
 	if (err < 0)
 		return ctl_failed(ctl, err);

@@ -131,16 +131,11 @@ static int watch_loop(struct ctl *ctl, struct watch *watch)
 
 int cmd_watch(struct ctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = { CTL_OPTIONS };
 	struct watch watch = { .ctl = ctl, .status = CTL_OK };
 	int err;
 
-	if (ctl_option(ctl, argc, argv, options) != -1)
+	if (!ctl_begin(ctl, argc, argv, CTL_ADMIN))
 		return ctl->stop;
-	if (optind != argc)
-		return ctl_misused(ctl, "unexpected '%s'", argv[optind]);
-	if (ctl_connect(ctl, CTL_ADMIN) != CTL_OK)
-		return CTL_UNREACHABLE;
 	err = xskd_watch(ctl->x, print_event, &watch);
 	if (err < 0)
 		return ctl_failed(ctl, err);

@@ -142,6 +142,17 @@ int ctl_connect(struct ctl *ctl, enum ctl_side side)
 	return CTL_OK;
 }
 
+bool ctl_begin(struct ctl *ctl, int argc, char **argv, enum ctl_side side)
+{
+	static const struct option options[] = { CTL_OPTIONS };
+
+	if (ctl_option(ctl, argc, argv, options) != -1)
+		return false;
+	ctl->stop = optind == argc ? ctl_connect(ctl, side)
+				   : ctl_misused(ctl, "unexpected '%s'", argv[optind]);
+	return ctl->stop == CTL_OK;
+}
+
 int ctl_open(const struct ctl *ctl, const char *path, int *out_fd)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -91,6 +91,12 @@ enum ctl_side {
 must_check int ctl_connect(struct ctl *ctl, enum ctl_side side);
 
 /*
+ * ctl_begin() - all that a command does first that has no options and operands of its own, up to
+ * the connection. Return: false, the command shall answer ctl->stop at once.
+ */
+must_check bool ctl_begin(struct ctl *ctl, int argc, char **argv, enum ctl_side side);
+
+/*
  * ctl_open() - a file that an option names, close-on-exec. @out_fd: the caller owns it.
  * Return: CTL_OK or CTL_FAILED, after a message.
  */

@@ -21,19 +21,8 @@ struct bind {
 
 static int bind_shape(struct call *call)
 {
-	const Xskd__BindSocketRequest *req = call->req->bind_socket;
-	const struct sock *s;
-	const struct lease *l;
-
-	if (!req->n_sockets || req->n_sockets > XSK_QUEUES_MAX)
-		return call_fail(call, INVALID_ARGUMENT,
-				 "BindSocket takes 1 to %d sockets, not %zu", XSK_QUEUES_MAX,
-				 req->n_sockets);
-	s = sock_find(call->core, req->sockets[0]);
-	l = s ? lease_find(call->core, s->lease) : NULL;
-	if (l)
-		shape_lane(call, lease_inode(call->core, l), l->m->device);
-	return 0;
+	return shape_sockets(call, call->req->bind_socket->sockets,
+			     call->req->bind_socket->n_sockets);
 }
 
 static bool is_named(const Xskd__BindSocketRequest *req, uint64_t id)

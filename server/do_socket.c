@@ -52,19 +52,8 @@ static int release_one(struct call *call, uint64_t id)
 /* In the lane of hand-offs, or the place that is emptied might have a newer socket already. */
 static int release_shape(struct call *call)
 {
-	const Xskd__ReleaseSocketRequest *req = call->req->release_socket;
-	const struct sock *s;
-	const struct lease *l;
-
-	if (!req->n_sockets || req->n_sockets > XSK_QUEUES_MAX)
-		return call_fail(call, INVALID_ARGUMENT,
-				 "ReleaseSocket takes 1 to %d sockets, not %zu", XSK_QUEUES_MAX,
-				 req->n_sockets);
-	s = sock_find(call->core, req->sockets[0]);
-	l = s ? lease_find(call->core, s->lease) : NULL;
-	if (l)
-		shape_lane(call, lease_inode(call->core, l), l->m->device);
-	return 0;
+	return shape_sockets(call, call->req->release_socket->sockets,
+			     call->req->release_socket->n_sockets);
 }
 
 static int release_take(struct call *call)

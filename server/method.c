@@ -110,6 +110,21 @@ void shape_lane_of_leases(struct call *call)
 	snprintf(call->lane, sizeof(call->lane), "leases");
 }
 
+int shape_sockets(struct call *call, const uint64_t *ids, size_t n)
+{
+	const struct sock *s;
+	const struct lease *l;
+
+	if (!n || n > XSK_QUEUES_MAX)
+		return call_fail(call, INVALID_ARGUMENT, "%s takes 1 to %d sockets, not %zu",
+				 call->method->name, XSK_QUEUES_MAX, n);
+	s = sock_find(call->core, ids[0]);
+	l = s ? lease_find(call->core, s->lease) : NULL;
+	if (l)
+		shape_lane(call, lease_inode(call->core, l), l->m->device);
+	return 0;
+}
+
 /* ---- permission, existence ---- */
 
 static int no_lease(struct call *call, const char *interface)

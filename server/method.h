@@ -69,6 +69,12 @@ void shape_lane(struct call *call, ino_t inode, const char *device);
  */
 void shape_lane_of_leases(struct call *call);
 
+/*
+ * shape_sockets() - for calls on sockets that were handed out: as many as fit one hand-off, in the
+ * lane of the hand-offs of their device.
+ */
+int shape_sockets(struct call *call, const uint64_t *ids, size_t n) must_check;
+
 /* ---- permission, existence ---- */
 
 /* find_lease() - of the caller's namespace, or, with @container, an administrator's choice. */
