@@ -193,23 +193,22 @@ static void load(const struct state *st, int dir, const char *name,
 int state_each(const struct state *st, enum state_kind kind,
 	       void (*fn)(void *arg, const char *name, Xskd__StateFile *file), void *arg)
 {
-	int fd = openat(st->dir[kind], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
+	struct dirent **entries;
+	/* In the order of their names, so that a restart always finds the same. */
+	int n = scandirat(st->dir[kind], ".", &entries, NULL, alphasort);
 
-	if (!dir) {
-		int err = -errno;
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
 
-		close_fdp(&fd);
-		return err;
-	}
-	while ((entry = readdir(dir))) {
-		if (!strncmp(entry->d_name, ".new-", 5))
-			(void)unlinkat(fd, entry->d_name,
+		if (!strncmp(name, ".new-", 5))
+			(void)unlinkat(st->dir[kind], name,
 				       0); /* its writer was killed: never valid */
-		else if (entry->d_name[0] != '.')
-			load(st, fd, entry->d_name, fn, arg);
+		else if (name[0] != '.')
+			load(st, st->dir[kind], name, fn, arg);
+		free(entries[i]);
 	}
-	closedir(dir);
+	free(entries);
 	return 0;
 }
