@@ -280,15 +280,19 @@ bool go(struct call *call, bool work)
 
 struct answer finish(struct call *call, bool delivered)
 {
+	struct world *w = call->core->arg;
+	struct answer a;
+
 	while (call_run(call) != CALL_ENDED)
 		call_work(call);
-	return settle(call, delivered);
+	a = settle(call, delivered);
+	world_close_gone(w);
+	return a;
 }
 
 struct answer settle(struct call *call, bool delivered)
 {
 	static uint8_t buf[PACKET_MAX];
-	struct world *w = call->core->arg;
 	struct answer a = { .refused = 0 };
 	size_t len = call_reply(call, buf);
 
@@ -308,7 +312,6 @@ struct answer settle(struct call *call, bool delivered)
 	if (call_must_undo(call, delivered))
 		call_undo(call);
 	call_free(call);
-	world_close_gone(w);
 	return a;
 }
 

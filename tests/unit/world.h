@@ -69,7 +69,7 @@ void world_restart(struct world *w);
 /* world_peer() - a new connection from namespace @netns. */
 struct peer world_peer(struct world *w, int netns, bool admin);
 
-/* world_close_gone() - as the edge does once the core has finished; settle() does it, too. */
+/* world_close_gone() - as the edge does once the core has finished; finish() does it, too. */
 void world_close_gone(struct world *w);
 
 /* world_hang_up() - the end of a connection. */
