@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <malloc.h>
 #include <signal.h>
 
 #include "options.h"
@@ -18,6 +19,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_set(options.log_level, options.log_json);
+	/* A heap for each worker would cost more memory than their rare allocations cost time. */
+	mallopt(M_ARENA_MAX, 1);
 	signal(SIGPIPE, SIG_IGN); /* a log reader that went away must not end the daemon */
 	if (server_run(&options, &fault) < 0) {
 		log_error("cannot start: %s", fault.text);
