@@ -39,6 +39,8 @@ struct receive {
 	struct xskd_handoff *h;
 	struct receiver receiver;
 	int signal_fd;
+	struct xskd *x; /* for the news of the sockets; NULL: the daemon has gone, they work on */
+	char lost[192]; /* why a socket will never receive again; "": none is lost */
 	uint64_t handoff_ns;         /* what the call took */
 	uint64_t started_ns, end_ns; /* when packets could first come, when the loop ended */
 };
@@ -184,6 +186,25 @@ static bool signalled(int signal_fd)
 	return read(signal_fd, &info, sizeof(info)) > 0;
 }
 
+/* poll(2) does not tell of a device that was moved away: its sockets are silent for ever. */
+static void on_event(const struct xskd_event *event, void *arg)
+{
+	struct receive *r = arg;
+
+	for (size_t i = 0; i < r->h->n_sockets; i++) {
+		if (event->kind == XSKD_EVENT_SOCKET_LOST && event->socket == r->h->sockets[i].id)
+			snprintf(r->lost, sizeof(r->lost), "%s", event->message);
+	}
+}
+
+/* Whether a signal has come, or a socket is lost. */
+static bool has_ended(struct receive *r)
+{
+	if (r->x && xskd_dispatch(r->x) < 0)
+		r->x = NULL;
+	return *r->lost || signalled(r->signal_fd);
+}
+
 /* Return: 0, or negative errno. */
 static int receive_loop(struct receive *r, struct live *live)
 {
@@ -198,9 +219,10 @@ static int receive_loop(struct receive *r, struct live *live)
 				return 0;
 		} else {
 			uint64_t wake = live->on && live->next_ns < end ? live->next_ns : end;
-			int n = receiver_wait(rx, r->signal_fd, ms_until(wake, now));
+			const int wakes[] = { r->signal_fd, r->x ? xskd_fd(r->x) : -1 };
+			int n = receiver_wait(rx, wakes, ms_until(wake, now));
 
-			if (n != 0)
+			if (n < 0 || (n > 0 && has_ended(r)))
 				return n < 0 ? n : 0;
 			now = receiver_now();
 		}
@@ -209,7 +231,7 @@ static int receive_loop(struct receive *r, struct live *live)
 		if (now >= end)
 			return 0;
 		if (now >= next_look) {
-			if (signalled(r->signal_fd))
+			if (has_ended(r))
 				return 0;
 			next_look = now + LOOK_NS;
 		}
@@ -221,6 +243,7 @@ static int receive_packets(struct ctl *ctl, struct receive *r)
 	struct live live = { .on = isatty(STDERR_FILENO) == 1 };
 	int err;
 
+	r->x = xskd_watch(ctl->x, on_event, r) < 0 ? NULL : ctl->x; /* it receives without, too */
 	r->started_ns = receiver_now();
 	live.last_ns = r->started_ns;
 	live.next_ns = r->started_ns + NSEC_PER_SEC;
@@ -230,6 +253,8 @@ static int receive_packets(struct ctl *ctl, struct receive *r)
 		fputs("\r\033[K", stderr);
 	if (err < 0)
 		return ctl_error(ctl, "%s: the socket is dead: %s", r->interface, strerror(-err));
+	if (*r->lost)
+		return ctl_error(ctl, "%s: %s", r->interface, r->lost);
 	return CTL_OK;
 }
 

@@ -137,10 +137,10 @@ static int socket_error(int fd)
 	return err ? -err : -EIO;
 }
 
-int receiver_wait(struct receiver *r, int wake_fd, int timeout_ms)
+int receiver_wait(struct receiver *r, const int wake_fds[RECEIVER_WAKES], int timeout_ms)
 {
 	const struct xskd_handoff *h = r->h;
-	struct pollfd fds[XSKD_QUEUES_MAX + 1];
+	struct pollfd fds[XSKD_QUEUES_MAX + RECEIVER_WAKES];
 	size_t n = h->n_sockets;
 
 	if (r->busy_poll) {
@@ -150,12 +150,17 @@ int receiver_wait(struct receiver *r, int wake_fd, int timeout_ms)
 	}
 	for (size_t i = 0; i < n; i++)
 		fds[i] = (struct pollfd){ .fd = h->sockets[i].fd, .events = POLLIN };
-	fds[n] = (struct pollfd){ .fd = wake_fd, .events = POLLIN };
-	if (poll(fds, n + 1, timeout_ms) < 0)
+	for (size_t i = 0; i < RECEIVER_WAKES; i++)
+		fds[n + i] = (struct pollfd){ .fd = wake_fds[i], .events = POLLIN };
+	if (poll(fds, n + RECEIVER_WAKES, timeout_ms) < 0)
 		return errno == EINTR ? 0 : -errno;
 	for (size_t i = 0; i < n; i++) {
 		if (fds[i].revents & (POLLERR | POLLHUP | POLLNVAL))
 			return socket_error(fds[i].fd);
 	}
-	return fds[n].revents ? 1 : 0;
+	for (size_t i = 0; i < RECEIVER_WAKES; i++) {
+		if (fds[n + i].revents)
+			return 1;
+	}
+	return 0;
 }

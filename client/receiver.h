@@ -45,12 +45,16 @@ uint64_t receiver_counted(const struct receiver *r);
 /* receiver_full() - the limit is reached. */
 bool receiver_full(const struct receiver *r);
 
+/* What else ends the wait; -1: none. */
+#define RECEIVER_WAKES 2
+
 /*
- * receiver_wait() - until there are packets, or @wake_fd is readable.
+ * receiver_wait() - until there are packets, or one of @wake_fds is readable.
  * @timeout_ms: as in poll(2); with busy_poll it does not wait at all.
- * Return: 0, 1 when @wake_fd is readable, or negative errno: a socket is dead.
+ * Return: 0, 1 when one of @wake_fds is readable, or negative errno: a socket is dead.
  */
-must_check int receiver_wait(struct receiver *r, int wake_fd, int timeout_ms);
+must_check int receiver_wait(struct receiver *r, const int wake_fds[RECEIVER_WAKES],
+			     int timeout_ms);
 
 /* receiver_now() - nanoseconds of the monotonic clock. */
 uint64_t receiver_now(void);

@@ -70,7 +70,7 @@ int pin_mount(const char *bpf_dir, struct fault *fault)
 	if (*bpf_dir != '/' || strlen(bpf_dir) > PATH_MAX - 64)
 		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
 				 "--bpf-dir '%s' is no absolute path", bpf_dir);
-	snprintf(path, sizeof(path), "%s", bpf_dir);
+	strcpy(path, bpf_dir); /* its length was looked at */
 	slash = strrchr(path, '/');
 	*slash = '\0';
 	if (!on_bpffs(bpf_dir) && !on_bpffs(path)) {

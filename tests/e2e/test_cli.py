@@ -274,6 +274,14 @@ class Ctl(TestCase):
             wait_for(lambda: not self.admin.sockets(), 'the ledger')
             pod = self.ready_pod()
 
+    def test_receive_tells_of_a_lost_device(self):
+        pod = self.ready_pod()
+        p = pod.receive()
+        pod.netns.ip('link', 'del', 'eth0')
+        _, err = p.communicate(timeout=20)
+        self.assertEqual(p.returncode, 1)
+        self.assertIn('removed or moved', err)
+
     def test_receive_zero_copy_required(self):
         pod = self.ready_pod()
         _, err = self.ctl('receive', 'eth0', '--zero-copy', 'required', pod=pod, status=1)
