@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the default program and the daemon agree on. Included by both, so: types of <linux/types.h>.
+/*
+ * What the default program and the daemon agree on. Included by both, so: types of <linux/types.h>.
  */
 #ifndef XSKD_BPF_SHARED_H
 #define XSKD_BPF_SHARED_H

@@ -20,7 +20,8 @@
 must_check int args_number(const char *text, uint64_t min, uint64_t max, uint64_t *out,
 			   char why[ARGS_WHY_SIZE]);
 
-/* args_seconds() - decimal seconds ("0.5") as milliseconds, rounded up: a wait is never cut short.
+/*
+ * args_seconds() - decimal seconds ("0.5") as milliseconds, rounded up: a wait is never cut short.
  */
 must_check int args_seconds(const char *text, int *out_ms, char why[ARGS_WHY_SIZE]);
 

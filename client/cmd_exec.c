@@ -77,7 +77,8 @@ static int take_fds(struct ctl *ctl, struct exec *e)
 
 	int status = ctl_failed(ctl, err);
 
-	/* Zero-copy that the driver has not is refused with the same code: so ask which one it is.
+	/*
+	 * Zero-copy that the driver has not is refused with the same code: so ask which one it is.
 	 */
 	if (err == -EOPNOTSUPP && !e->unbound && xskd_get_info(ctl->x, &info) == 0 &&
 	    !info.full_handoff)

@@ -230,7 +230,8 @@ static int target_parse(struct ctl *ctl, int argc, char **argv, const struct opt
 	if (argc - optind != 1)
 		return ctl_misused(ctl, "want one program id or interface");
 	word = argv[optind];
-	/* Interfaces may have numbers for names too; one that is in a namespace is meant as a name.
+	/*
+	 * Interfaces may have numbers for names too; one that is in a namespace is meant as a name.
 	 */
 	if (out->netns >= 0 || word[strspn(word, "0123456789")])
 		out->interface = word;

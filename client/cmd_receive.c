@@ -380,7 +380,8 @@ static int release(const struct ctl *ctl, const struct receive *r, int status)
 {
 	int err = xskd_release(ctl->x, r->h);
 
-	/* The daemon may have been restarted meanwhile: kept sockets are known to the next one too.
+	/*
+	 * The daemon may have been restarted meanwhile: kept sockets are known to the next one too.
 	 */
 	if (err == -ENOTCONN && xskd_reconnect(ctl->x) == 0)
 		err = xskd_release(ctl->x, r->h);

@@ -44,7 +44,8 @@ struct ctl {
 	int admin_err; /* why the admin socket was not taken, though it was wanted */
 };
 
-/* Values of long options without a letter: the global ones, those of a hand-off, a command's own.
+/*
+ * Values of long options without a letter: the global ones, those of a hand-off, a command's own.
  */
 enum {
 	CTL_OPT_TIMEOUT = 256,
@@ -107,7 +108,8 @@ must_check int ctl_open_netns(struct ctl *ctl, const char *text, int *out_fd);
 
 /* Each of these prints one message on stderr and answers the exit code for it. */
 
-/* ctl_failed() - a call of libxskd answered @err: its text, and the verifier's log if there is one.
+/*
+ * ctl_failed() - a call of libxskd answered @err: its text, and the verifier's log if there is one.
  */
 int ctl_failed(const struct ctl *ctl, int err);
 

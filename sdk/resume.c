@@ -105,7 +105,8 @@ static void settle(const struct xskd_handoff *h, struct counters *c, int settle_
 	const struct timespec pause = { .tv_nsec = 250000 };
 	bool held;
 
-	/* In steps of a quarter of a millisecond; longer when the machine is busy, which is right.
+	/*
+	 * In steps of a quarter of a millisecond; longer when the machine is busy, which is right.
 	 */
 	for (int step = 0; step <= settle_ms * 4; step++) {
 		held = false;

@@ -35,7 +35,8 @@ void *call_alloc(struct call *call, size_t size)
 	return block->data;
 }
 
-/* The request lives as long as the call, in whose memory it is: nothing of it is freed by itself.
+/*
+ * The request lives as long as the call, in whose memory it is: nothing of it is freed by itself.
  */
 static void *decode_alloc(void *arg, size_t size)
 {

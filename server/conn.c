@@ -211,7 +211,8 @@ static bool queue_packet(struct conn *c, const uint8_t *buf, size_t len, struct 
 	return true;
 }
 
-/* @fds: stay the caller's, unless they had to be queued. Return: false, the connection has to end.
+/*
+ * @fds: stay the caller's, unless they had to be queued. Return: false, the connection has to end.
  */
 static bool send_packet(struct conn *c, const uint8_t *buf, size_t len, struct fdset *fds)
 {

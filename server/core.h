@@ -146,7 +146,8 @@ struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd
 struct sock *sock_find(const struct core *core, uint64_t id);
 /* sock_at() - the newest at this place. */
 struct sock *sock_at(const struct core *core, uint32_t program, uint32_t queue);
-/* sock_drop() - forget it; its fds go to the reaper. @kind: the event that watchers get, 0: none.
+/*
+ * sock_drop() - forget it; its fds go to the reaper. @kind: the event that watchers get, 0: none.
  */
 void sock_drop(struct core *core, struct sock *s, Xskd__EventKind kind, const char *why);
 /* sock_drop_pending() - those that @conn should have bound; 0: those whose time is over. */

@@ -71,7 +71,8 @@ static bool lives_on(const struct call *call, uint64_t group)
 	return false;
 }
 
-/* Sockets at the queues asked for are not counted: if they still lived, the insertion would fail.
+/*
+ * Sockets at the queues asked for are not counted: if they still lived, the insertion would fail.
  */
 static void count(const struct call *call, const struct lease *l, uint64_t *out_bytes,
 		  size_t *out_sockets)
@@ -89,7 +90,8 @@ static void count(const struct call *call, const struct lease *l, uint64_t *out_
 	}
 }
 
-/* A socket that awaits its bind will take its queue: another one for it could only come too late.
+/*
+ * A socket that awaits its bind will take its queue: another one for it could only come too late.
  */
 static int check_pending(struct call *call, const struct lease *l)
 {
@@ -134,7 +136,8 @@ static int check_limits(struct call *call, const struct lease *l)
 	return 0;
 }
 
-/* The namespace is the one of the caller's connection: no path that could mean another one by now.
+/*
+ * The namespace is the one of the caller's connection: no path that could mean another one by now.
  */
 static int check_netns(struct call *call, const struct lease *l)
 {

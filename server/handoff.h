@@ -5,7 +5,8 @@
 
 #include "method.h"
 
-/* How long a socket waits, after the first reply, for the BindSocket of a hand-off in two phases.
+/*
+ * How long a socket waits, after the first reply, for the BindSocket of a hand-off in two phases.
  */
 #define BIND_WITHIN 10 /* seconds */
 

@@ -60,7 +60,8 @@ int instance_make(const struct instance_spec *spec, struct instance *out,
 int instance_attach(struct instance *in, const struct device *dev, enum instance_mode mode,
 		    enum instance_mode *out_granted, struct fault *fault) must_check;
 
-/* instance_pin() - program and maps. The link is pinned once it is there, by instance_pin_link().
+/*
+ * instance_pin() - program and maps. The link is pinned once it is there, by instance_pin_link().
  */
 int instance_pin(const struct instance *in, const char *bpf_dir, struct fault *fault) must_check;
 int instance_pin_link(const struct instance *in, const char *bpf_dir,

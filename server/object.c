@@ -86,7 +86,8 @@ static const struct btf_var_secinfo *find_variable(const struct rodata *ro, cons
 	return NULL;
 }
 
-/* A number must survive the round trip through the variable, be it read as signed or as unsigned.
+/*
+ * A number must survive the round trip through the variable, be it read as signed or as unsigned.
  */
 static bool fits(int64_t number, uint32_t size)
 {
@@ -113,7 +114,8 @@ static int set_constant(const struct rodata *ro, const struct instance_constant 
 		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
 				 "the number %lld does not fit constant '%s' of %u bytes",
 				 (long long)c->number, c->name, var->size);
-	/* BPF objects here are of the machine's own byte order; little endian takes the low bytes.
+	/*
+	 * BPF objects here are of the machine's own byte order; little endian takes the low bytes.
 	 */
 	if (c->value)
 		memcpy(ro->bytes + var->offset, c->value, var->size);

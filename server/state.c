@@ -84,7 +84,8 @@ static int write_all(int fd, const uint8_t *buf, size_t len)
 	return 0;
 }
 
-/* No fsync: the directory is a tmpfs, and what matters is a crash of this process, not of the node.
+/*
+ * No fsync: the directory is a tmpfs, and what matters is a crash of this process, not of the node.
  */
 static int write_renamed(int dir, const char *name, const uint8_t *buf, size_t len)
 {

@@ -46,7 +46,8 @@ int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size,
  */
 int xsk_open(const struct xsk_spec *spec, int *out_fds, struct fault *fault) must_check;
 
-/* xsk_set_up() - UMEM (registered with the first socket) and rings. The memfd may be closed then.
+/*
+ * xsk_set_up() - UMEM (registered with the first socket) and rings. The memfd may be closed then.
  */
 int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
 	       struct fault *fault) must_check;

@@ -63,7 +63,8 @@ bool fake_is_in_map(int fd, uint32_t queue);
 /* fake_is_bound() */
 bool fake_is_bound(int fd);
 
-/* fake_kernel_print() - all that a failed call could have left behind, without numbers that change.
+/*
+ * fake_kernel_print() - all that a failed call could have left behind, without numbers that change.
  */
 void fake_kernel_print(FILE *out);
 

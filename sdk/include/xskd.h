@@ -414,7 +414,8 @@ int xskd_grant_lease(struct xskd *x, const char *container, const char *interfac
 int xskd_revoke_lease(struct xskd *x, const char *container, const char *interface,
 		      uint32_t *out_revoked);
 
-/* xskd_list_leases() - all, or the caller's own. @out: an array of @out_n, freed with xskd_free().
+/*
+ * xskd_list_leases() - all, or the caller's own. @out: an array of @out_n, freed with xskd_free().
  */
 int xskd_list_leases(struct xskd *x, struct xskd_lease **out, size_t *out_n);
 
@@ -432,7 +433,8 @@ struct xskd_held_socket {
 	uint32_t uid;
 };
 
-/* xskd_list_sockets() - those that are alive: who holds what, since when. Freed with xskd_free().
+/*
+ * xskd_list_sockets() - those that are alive: who holds what, since when. Freed with xskd_free().
  */
 int xskd_list_sockets(struct xskd *x, struct xskd_held_socket **out, size_t *out_n);
 

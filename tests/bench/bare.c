@@ -110,7 +110,8 @@ static void make_rings(struct bare *b)
 	shape_prod(b, TX, &off.tx, &b->tx);
 }
 
-/* Queues are taken in turn, so that the last holder of this one is long gone: no waiting for EBUSY.
+/*
+ * Queues are taken in turn, so that the last holder of this one is long gone: no waiting for EBUSY.
  */
 static void bind_to(const struct bare *b, uint32_t ifindex, uint32_t queue)
 {

@@ -92,7 +92,8 @@ static const struct variant {
 
 #define N_VARIANTS (sizeof(variants) / sizeof(*variants))
 
-/* The record's rows, from CPU to CPU, have no targets: most of them is the wake-up of an idle CPU.
+/*
+ * The record's rows, from CPU to CPU, have no targets: most of them is the wake-up of an idle CPU.
  */
 static struct row *row_at(const struct variant *v, bool cross)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The text of --config: whatever it is, it gives options within bounds or an error that says why.
+/*
+ * The text of --config: whatever it is, it gives options within bounds or an error that says why.
  */
 #include <jansson.h>
 #include <stdio.h>

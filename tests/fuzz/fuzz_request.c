@@ -204,7 +204,8 @@ static void check_answer(const struct peer *peer, const struct answer *a)
 	}
 }
 
-/* What grants or denies leaves a line that says what and why; equal ones are only counted at first.
+/*
+ * What grants or denies leaves a line that says what and why; equal ones are only counted at first.
  */
 static void check_audit(const struct method *method, unsigned int before, const struct answer *a)
 {
@@ -332,7 +333,8 @@ static void begin_one(const struct record *r)
 	if (!call)
 		return;
 	under_way[n_under_way++] = (struct under_way){ .call = call, .peer = peers[r->peer] };
-	/* One without a lane waits for nobody: as in lanes_run(), it goes as far as it can at once.
+	/*
+	 * One without a lane waits for nobody: as in lanes_run(), it goes as far as it can at once.
 	 */
 	if (!*call->lane)
 		step(n_under_way - 1, r->arg % 16 != 15);

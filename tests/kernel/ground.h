@@ -13,7 +13,8 @@
 #define GROUND_BPF "/tmp/bpf/xskd"
 #define GROUND_RUN "/tmp/run"
 
-/* Skips the whole program (exit 77) without root; else fails with a message when it cannot be made.
+/*
+ * Skips the whole program (exit 77) without root; else fails with a message when it cannot be made.
  */
 void ground_enter(void);
 

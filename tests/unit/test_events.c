@@ -271,7 +271,8 @@ static void who_is_gone_when_told_harms_nobody(void **state)
 		assert_true(survived[i]);
 }
 
-/* The array of watchers loses an entry while it is walked: the next one must be told all the same.
+/*
+ * The array of watchers loses an entry while it is walked: the next one must be told all the same.
  */
 static void who_comes_after_one_who_is_gone_is_told(void **state)
 {

@@ -1409,7 +1409,8 @@ static void two_grants_of_one_key_at_once(void **state)
 	two_grants_at_once("a", "a");
 }
 
-/* All leases of a container are revoked, and one is granted anew before a worker has come to that.
+/*
+ * All leases of a container are revoked, and one is granted anew before a worker has come to that.
  */
 static void a_revocation_takes_no_later_lease_with_it(void **state)
 {

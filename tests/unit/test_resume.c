@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* resume_frames() on rings in fabricated memory, first by hand, then against a model of both ends.
+/*
+ * resume_frames() on rings in fabricated memory, first by hand, then against a model of both ends.
  */
 #include "../support.h"
 
@@ -85,7 +86,8 @@ static bool given(const struct fake *f, uint64_t frame)
 	return false;
 }
 
-/* ---- Both ends, by hand. Frames by number, at an offset as headroom makes it ------------------
+/*
+ * ---- Both ends, by hand. Frames by number, at an offset as headroom makes it ------------------
  */
 
 static void give_fill(struct memory *m, uint64_t frame)

@@ -27,7 +27,8 @@ struct scenario {
 	void (*prepare)(void);
 	struct answer (*act)(void);
 	bool changes; /* else the state after a success is the one before */
-	/* A socket that was bound cannot be unbound: then all of the hand-off has to be forgotten.
+	/*
+	 * A socket that was bound cannot be unbound: then all of the hand-off has to be forgotten.
 	 */
 	bool may_end;
 };

@@ -69,7 +69,8 @@ void __wrap_log_line(enum log_level level, const char *fmt, ...)
 
 /* ---- the edge's part ---- */
 
-/* An event may find that its watcher is gone; but nobody may change the core while that tells it.
+/*
+ * An event may find that its watcher is gone; but nobody may change the core while that tells it.
  */
 static void deliver(void *arg, const struct watcher *to, const Xskd__Event *event)
 {

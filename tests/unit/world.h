@@ -62,7 +62,8 @@ extern void (*world_outside)(bool outside);
 void world_init(struct world *w);
 void world_done(struct world *w);
 
-/* world_restart() - as after a kill: a new core over the state files and the pins that are there.
+/*
+ * world_restart() - as after a kill: a new core over the state files and the pins that are there.
  */
 void world_restart(struct world *w);
 
@@ -123,7 +124,8 @@ uint32_t world_load(struct world *w, int netns, const char *interface);
 uint64_t world_grant(struct world *w, int netns, const char *container, const char *interface,
 		     const char *device, const uint32_t *queues, size_t n);
 
-/* world_pods() - programs and leases: "a" has its eth0 in device mode, "b" queues 2 and 3 of host0.
+/*
+ * world_pods() - programs and leases: "a" has its eth0 in device mode, "b" queues 2 and 3 of host0.
  */
 void world_pods(struct world *w);
 
