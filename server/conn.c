@@ -168,22 +168,26 @@ static int wanted(const struct conn *c)
 	return (read ? UV_READABLE : 0) | (c->first ? UV_WRITABLE : 0) | UV_DISCONNECT;
 }
 
-static void conn_wait(struct conn *c)
+/* Return: false, the loop cannot wait for it. */
+static bool conn_poll(struct conn *c)
 {
 	int events = wanted(c);
 
 	if (c->state == CONN_CLOSED || (c->watched && c->events == events))
-		return;
+		return true;
 	if (!c->watched) {
-		if (uv_poll_init(c->conns->loop, &c->poll, c->peer.sock) < 0) {
-			conn_close(c, "cannot be polled");
-			return;
-		}
+		if (uv_poll_init(c->conns->loop, &c->poll, c->peer.sock) < 0)
+			return false;
 		c->poll.data = c;
 		c->watched = true;
 	}
 	c->events = events;
-	if (uv_poll_start(&c->poll, events, on_ready) < 0)
+	return uv_poll_start(&c->poll, events, on_ready) == 0;
+}
+
+static void conn_wait(struct conn *c)
+{
+	if (!conn_poll(c))
 		conn_close(c, "cannot be polled");
 }
 
@@ -323,9 +327,7 @@ void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Even
 	 * Whoever tells of an event is in the middle of changing what conn_close() changes too. So
 	 * here the socket is only shut, and the loop will find it so.
 	 */
-	if (send_packet(c, buf, len, &(struct fdset){ .n = 0 }))
-		conn_wait(c);
-	else
+	if (!send_packet(c, buf, len, &(struct fdset){ .n = 0 }) || !conn_poll(c))
 		(void)shutdown(c->peer.sock, SHUT_RDWR);
 }
 

@@ -73,6 +73,7 @@ struct core {
 	unsigned int
 		recheck; /* so many sweeps shall look whether programs still have their device */
 
+	struct timespec swept;        /* when it was last looked for sockets that have ended */
 	struct index programs;        /* by id */
 	struct index leases;          /* by id */
 	struct index leases_by_netns; /* by cookie, interface: what a pod's call looks up */

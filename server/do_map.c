@@ -146,6 +146,9 @@ const struct method method_get_xsk_map = {
 
 /* ---- GetStats ---- */
 
+#define STATS_MAX 512 /* queues: as many as fit a packet, each with the statistics of its socket \
+		       */
+
 struct queue {
 	Xskd__QueueStats stats;
 	Xskd__SocketStats socket;
@@ -210,6 +213,8 @@ static int stats_find(struct call *call)
 		return err;
 
 	size_t n = l ? l->m->n_queues : p->m->map_entries;
+
+	n = n < STATS_MAX ? n : STATS_MAX;
 
 	job->program = p->m->id;
 	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);

@@ -91,6 +91,17 @@ struct sweep *sweep_new(struct core *core)
 	return sweep;
 }
 
+bool sweep_due(const struct core *core)
+{
+	struct timespec now;
+	int64_t ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (now.tv_sec - core->swept.tv_sec) * 1000 +
+	     (now.tv_nsec - core->swept.tv_nsec) / 1000000;
+	return ms >= 100;
+}
+
 /* Return: false, it has its device; or it could not be removed, and the next sweep tries again. */
 static bool remove_program(const struct core *core, uint32_t id)
 {
@@ -121,6 +132,7 @@ void sweep_look(struct sweep *sweep)
 
 void sweep_note(struct core *core, const struct sweep *sweep)
 {
+	clock_gettime(CLOCK_MONOTONIC, &core->swept);
 	for (size_t i = 0; i < sweep->n_places; i++) {
 		struct sock *s =
 			sweep->places[i].empty ? sock_find(core, sweep->places[i].sock) : NULL;

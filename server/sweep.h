@@ -13,6 +13,8 @@ struct sweep;
 
 /* sweep_new() - NULL: there is nothing to look at, or no memory for it. */
 struct sweep *sweep_new(struct core *core) must_check;
+/* sweep_due() - not for a tenth of a second after the last one: pods can ask for it. */
+bool sweep_due(const struct core *core);
 void sweep_look(struct sweep *sweep);
 void sweep_note(struct core *core, const struct sweep *sweep);
 void sweep_free(struct sweep *sweep);
