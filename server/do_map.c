@@ -146,8 +146,9 @@ const struct method method_get_xsk_map = {
 
 /* ---- GetStats ---- */
 
-#define STATS_MAX 512 /* queues: as many as fit a packet, each with the statistics of its socket \
-		       */
+#define STATS_MAX                                                                      \
+	512 /* queues: as many as fit a packet, each with the statistics of its socket \
+	     */
 
 struct queue {
 	Xskd__QueueStats stats;
