@@ -1,35 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Who is told of what, what happens to who does not listen, and what a start may find. */
-#include "support.h"
+#include "ask.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-
-#include "world.h"
-
-#define CASE(name) XSKD__REQUEST__CALL_##name
-#define QUEUES(...) \
-	(const uint32_t[]){ __VA_ARGS__ }, ARRAY_SIZE(((const uint32_t[]){ __VA_ARGS__ }))
-
-static struct world w;
-
-static int begin_test(void **state)
-{
-	int err = fds_before(state);
-
-	world_init(&w);
-	return err;
-}
-
-static int end_test(void **state)
-{
-	world_done(&w);
-	return fds_after(state);
-}
-
-#define world_test(f) cmocka_unit_test_setup_teardown(f, begin_test, end_test)
 
 static int watch(const struct peer *peer)
 {
