@@ -26,8 +26,10 @@ struct {
 	__uint(max_entries, 1);
 } counters SEC(".maps");
 
-/* The daemon sets BPF_F_XDP_HAS_FRAGS where the kernel knows it (5.18), for devices with a large
- * MTU. */
+/*
+ * The daemon sets BPF_F_XDP_HAS_FRAGS where the kernel knows it (5.18), for devices with a large
+ * MTU.
+ */
 SEC("xdp")
 int xsk_redirect(struct xdp_md *ctx)
 {

@@ -49,8 +49,10 @@ must_check int args_pair(char *text, char **out_key, char **out_value, char why[
  */
 must_check int args_constant(char *text, struct xskd_constant *out, char why[ARGS_WHY_SIZE]);
 
-/* args_netns() - the path for "--netns X". @out: a path as it is, a bare name below /run/netns;
- * freed by the caller. */
+/*
+ * args_netns() - the path for "--netns X". @out: a path as it is, a bare name below /run/netns;
+ * freed by the caller.
+ */
 must_check int args_netns(const char *text, char **out, char why[ARGS_WHY_SIZE]);
 
 /* args_choice() - the index of @text in @choices, which ends with NULL. */

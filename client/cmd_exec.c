@@ -112,8 +112,10 @@ static int announce_list(const char *name, const uint32_t *numbers, size_t n)
 	return text ? setenv(name, text, 1) : -1;
 }
 
-/* 0 stands for the default: then the variable is absent, and 0 again in the options of
- * xskd_adopt(). */
+/*
+ * 0 stands for the default: then the variable is absent, and 0 again in the options of
+ * xskd_adopt().
+ */
 static int announce_number(const char *name, uint32_t number)
 {
 	return number ? announce_list(name, &number, 1) : unsetenv(name);

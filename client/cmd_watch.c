@@ -108,8 +108,10 @@ static void print_event(const struct xskd_event *e, void *arg)
 static int watch_loop(struct ctl *ctl, struct watch *watch)
 {
 	while (watch->status == CTL_OK) {
-		/* Also for POLLHUP: a reader that went away is noticed without waiting for an
-		 * event. */
+		/*
+		 * Also for POLLHUP: a reader that went away is noticed without waiting for an
+		 * event.
+		 */
 		struct pollfd fds[] = {
 			{ .fd = xskd_fd(ctl->x), .events = POLLIN },
 			{ .fd = STDOUT_FILENO, .events = 0 },

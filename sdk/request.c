@@ -139,8 +139,10 @@ int request_sockets(struct xskd *x, const char *interface, const struct xskd_han
 			return conn_fail(x, umem.fd, "cannot get %llu bytes of packet memory%s: %m",
 					 (unsigned long long)o->frames * o->frame_size,
 					 o->huge_pages ? " in huge pages" : "");
-		/* Before the daemon has it: pages that were touched come into its page tables in
-		 * batches. */
+		/*
+		 * Before the daemon has it: pages that were touched come into its page tables in
+		 * batches.
+		 */
 		if (map)
 			umem_map(&umem, true);
 		r = ask(x, interface, o, false, &umem, false, out);

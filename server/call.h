@@ -55,8 +55,10 @@ struct method {
 	/* Looks at the request alone; names the lane: calls of one lane run one after another. */
 	int (*shape)(struct call *call);
 	struct step steps[STEPS_MAX];
-	/* On a worker: take back what the steps made, when the call failed or its reply was not
-	 * sent. */
+	/*
+	 * On a worker: take back what the steps made, when the call failed or its reply was not
+	 * sent.
+	 */
 	void (*undo)(struct call *call);
 	void (*done)(void *job);
 };

@@ -46,8 +46,10 @@ struct conn {
 	struct packet *first, **last;
 };
 
-/* What a network namespace has: its calls hold descriptors of ours, of which there are only so
- * many. */
+/*
+ * What a network namespace has: its calls hold descriptors of ours, of which there are only so
+ * many.
+ */
 struct tenant {
 	uint64_t cookie;
 	uint32_t conns, calls;

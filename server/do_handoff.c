@@ -466,8 +466,10 @@ static int fill_reply(struct call *call)
 	return 0;
 }
 
-/* On a worker, as the close of a bound socket must be. A kept socket stays: it can be asked for
- * again. */
+/*
+ * On a worker, as the close of a bound socket must be. A kept socket stays: it can be asked for
+ * again.
+ */
 static void handoff_undo(struct call *call)
 {
 	struct handoff *job = call->job;
@@ -490,9 +492,9 @@ static void handoff_done(void *arg)
 	close_fdp(&job->map_fd);
 	close_fdp(&job->netns_fd);
 	close_fdp(&job->umem_fd);
+	/* Only copies of kept ones are left here, whose close is quick. */
 	for (size_t i = 0; i < job->spec.n; i++)
-		close_fdp(&job->fds[i]); /* only copies of kept ones are left here, whose close is
-					    quick */
+		close_fdp(&job->fds[i]);
 }
 
 const struct method method_hand_off_socket = {

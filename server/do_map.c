@@ -30,8 +30,10 @@ static int map_shape(struct call *call)
 		const struct lease *l = lease_of(call->core, call->peer.cookie, req->interface);
 		const struct program *p = l ? program_find(call->core, l->m->program_id) : NULL;
 
-		/* The first of a pod's calls writes that the map is out; the others wait until it
-		 * has. */
+		/*
+		 * The first of a pod's calls writes that the map is out; the others wait until it
+		 * has.
+		 */
 		if (l && (!p || !p->served))
 			shape_lane(call, lease_inode(call->core, l), l->m->device);
 		return shape_interface(call, req->interface);

@@ -178,8 +178,10 @@ static int load_make(struct call *call)
 {
 	struct load *job = call->job;
 	int home = -1, nsid;
-	/* A number for the namespace, so that the kernel's news of its devices reach us
-	 * (monitor.h). */
+	/*
+	 * A number for the namespace, so that the kernel's news of its devices reach us
+	 * (monitor.h).
+	 */
 	int err = job->netns_fd < 0 ? 0 : netns_nsid(job->netns_fd, &nsid);
 
 	if (!err && job->netns_fd >= 0)

@@ -40,8 +40,10 @@ static bool is_meant(const struct lease *l, const Xskd__RevokeLeaseRequest *req)
 	       (!*req->interface || !strcmp(l->m->interface, req->interface));
 }
 
-/* Its sockets leave the map on a worker; the program may be unloaded meanwhile, so by a copy of its
- * fd. */
+/*
+ * Its sockets leave the map on a worker; the program may be unloaded meanwhile, so by a copy of its
+ * fd.
+ */
 static int note_entries(struct call *call, const struct lease *l)
 {
 	struct revoke *job = call->job;

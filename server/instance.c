@@ -276,8 +276,10 @@ int instance_make(const struct instance_spec *spec, struct instance *out, struct
 
 /* ---- attaching ---- */
 
-/* Whether a bpf_link holds program @id on device @ifindex; link ids can be walked with
- * CAP_SYS_ADMIN. */
+/*
+ * Whether a bpf_link holds program @id on device @ifindex; link ids can be walked with
+ * CAP_SYS_ADMIN.
+ */
 static bool held_by_link(uint32_t id, uint32_t ifindex, uint32_t *out_link)
 {
 	uint32_t link = 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Anything that a peer can do to one packet: its bytes, its cmsgs, its fds, by way of a real
- * socket. */
+/*
+ * Anything that a peer can do to one packet: its bytes, its cmsgs, its fds, by way of a real
+ * socket.
+ */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -532,8 +532,10 @@ static void model_check(const struct model *w)
 		assert_in_range(places[i], 0, 1);
 }
 
-/* The application dies at any point, traffic goes on, and its successor takes over; again and
- * again. */
+/*
+ * The application dies at any point, traffic goes on, and its successor takes over; again and
+ * again.
+ */
 static void no_frame_is_ever_given_twice(void **state)
 {
 	(void)state;

@@ -136,12 +136,16 @@ int world_umem(uint64_t size);
 struct answer world_handoff(struct world *w, const struct peer *peer, const uint32_t *queues,
 			    size_t n, bool keep);
 
-/* world_print() - all that could tell one state from another, without numbers that only grow. Freed
- * by the caller. */
+/*
+ * world_print() - all that could tell one state from another, without numbers that only grow. Freed
+ * by the caller.
+ */
 char *world_print(struct world *w);
 
-/* ---- link with -Wl,--wrap=log_fields,--wrap=log_line: the audit is looked at, the rest dropped
- * ---- */
+/*
+ * ---- link with -Wl,--wrap=log_fields,--wrap=log_line: the audit is looked at, the rest dropped
+ * ----
+ */
 void __wrap_log_fields(enum log_level level, const char *message, const struct log_field *fields,
 		       size_t n);
 void __wrap_log_line(enum log_level level, const char *fmt, ...) printf_like(2, 3);
