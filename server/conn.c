@@ -53,6 +53,7 @@ struct conn {
 struct tenant {
 	uint64_t cookie;
 	uint32_t conns, calls;
+	uint32_t this_second; /* calls begun */
 };
 
 static int compare_conn(const void *key, const void *item)
@@ -82,16 +83,21 @@ void conns_init(struct conns *conns, struct uv_loop_s *loop, struct core *core, 
 
 void conns_done(struct conns *conns)
 {
+	for (size_t i = 0; i < conns->tenants.n; i++)
+		free(conns->tenants.at[i]);
 	index_done(&conns->by_id);
 	index_done(&conns->tenants);
 }
 
 /* ---- the end of one ---- */
 
-/* Calls under way outlive their connection: the last of both takes it away. */
+/*
+ * Calls under way outlive their connection, and what was asked this second outlives both, or
+ * connecting anew would be a way round the limit.
+ */
 static void tenant_leave(struct conns *conns, struct tenant *t)
 {
-	if (t && !t->conns && !t->calls) {
+	if (t && !t->conns && !t->calls && !t->this_second) {
 		index_remove(&conns->tenants, &t->cookie);
 		free(t);
 	}
@@ -165,7 +171,8 @@ static int wanted(const struct conn *c)
 {
 	const struct limits *limits = &c->conns->core->limits;
 	bool read = c->state == CONN_OPEN && !c->first && c->calls < limits->calls_in_flight &&
-		    (!c->tenant || c->tenant->calls < limits->calls_per_netns);
+		    (!c->tenant || (c->tenant->calls < limits->calls_per_netns &&
+				    c->tenant->this_second < limits->calls_per_second));
 
 	return (read ? UV_READABLE : 0) | (c->first ? UV_WRITABLE : 0) | UV_DISCONNECT;
 }
@@ -361,8 +368,10 @@ static bool receive(struct conn *c)
 		return false;
 	}
 	c->calls++;
-	if (c->tenant)
+	if (c->tenant) {
 		c->tenant->calls++;
+		c->tenant->this_second++;
+	}
 	if (call_admit(call) < 0)
 		*call->lane = '\0'; /* it has failed, and need not wait to be told so */
 	lanes_run(c->conns->lanes, call, on_call_ended, c);
@@ -380,7 +389,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 	if (events & UV_WRITABLE)
 		flush(c);
 	/* One packet a wake-up: a busy client waits its turn among the others. */
-	if ((events & UV_READABLE) && c->state == CONN_OPEN)
+	if ((events & UV_READABLE) && (wanted(c) & UV_READABLE))
 		(void)receive(c);
 	else if (events & UV_DISCONNECT)
 		conn_close(c, "has ended");
@@ -490,13 +499,33 @@ void conn_new(struct conns *conns, int fd, bool admin)
 	 * call). The call counted here keeps @c from being freed under us.
 	 */
 	c->calls++;
-	(void)receive(c);
+	if (wanted(c) & UV_READABLE)
+		(void)receive(c);
 	c->calls--;
 	conn_wait(c);
 	conn_free_when_done(c);
 }
 
 /* ---- all of them ---- */
+
+void conns_tick(struct conns *conns)
+{
+	bool any_full = false;
+
+	for (size_t i = conns->tenants.n; i--;) {
+		struct tenant *t = conns->tenants.at[i];
+
+		any_full |= t->this_second >= conns->core->limits.calls_per_second;
+		t->this_second = 0;
+		tenant_leave(conns, t);
+	}
+	for (size_t i = conns->by_id.n; any_full && i--;) {
+		struct conn *c = conns->by_id.at[i];
+
+		if (c->watched)
+			conn_wait(c);
+	}
+}
 
 void conns_stop(struct conns *conns)
 {

@@ -22,9 +22,10 @@
 struct limits {
 	uint32_t connections; /* of pods; and as many of administrators */
 	uint32_t connections_per_netns;
-	uint32_t calls_in_flight; /* of a connection */
-	uint32_t calls_per_netns; /* in flight, of all connections of a pod */
-	uint32_t queued_bytes;    /* of a connection that does not read */
+	uint32_t calls_in_flight;  /* of a connection */
+	uint32_t calls_per_netns;  /* in flight, of all connections of a pod */
+	uint32_t calls_per_second; /* of a pod */
+	uint32_t queued_bytes;     /* of a connection that does not read */
 	uint32_t sockets_per_lease;
 	uint64_t umem_bytes_per_lease;
 };

@@ -47,6 +47,7 @@ static int get_info(struct call *call)
 	info->limits.sockets_per_lease = core->limits.sockets_per_lease;
 	info->limits.umem_bytes_per_lease = core->limits.umem_bytes_per_lease;
 	info->limits.calls_per_netns = core->limits.calls_per_netns;
+	info->limits.calls_per_second = core->limits.calls_per_second;
 	info->limits.queued_bytes = core->limits.queued_bytes;
 	info->reply.version = version;
 	info->reply.protocol = 1;

@@ -129,6 +129,7 @@ static void on_tick(uv_timer_t *timer)
 	struct server *s = timer->data;
 
 	audit_flush(s->audit);
+	conns_tick(&s->conns);
 	sock_drop_pending(&s->core, 0);
 	if (s->sweeping)
 		return;

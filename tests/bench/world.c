@@ -18,7 +18,8 @@
  * that checks them is the same.
  */
 static const char config[] = "{\"limits\": {\"umemBytesPerLease\": 1099511627776, "
-			     "\"socketsPerLease\": 4096, \"connectionsPerNetns\": 4096}}\n";
+			     "\"socketsPerLease\": 4096, \"connectionsPerNetns\": 4096, "
+			     "\"callsPerSecond\": 10000000}}\n";
 
 static void write_config(const char *path)
 {

@@ -114,6 +114,32 @@ class Many(TestCase):
         at_once([lambda p=p: one(p) for p in pods])
 
 
+class Throttle(TestCase):
+    """Calls per second of a pod, over all its connections."""
+
+    config = '{"limits": {"callsPerSecond": 20, "connectionsPerNetns": 200}}'
+
+    def test_calls_beyond_the_second_wait_and_none_is_lost(self):
+        pod, other = self.pod(link=False), self.pod(link=False)
+        began = time.monotonic()
+        clients = [pod.client() for _ in range(4)]
+        ids = [(c, c.start('GetInfo')) for c in clients for _ in range(15)]
+        # Another pod does not feel it.
+        self.assertFalse(other.client().call('GetInfo').admin)
+        self.assertLess(time.monotonic() - began, 1)
+        for c, call in ids:
+            c.wait(call)
+        self.assertGreater(time.monotonic() - began, 1)  # 60 calls, 20 a second
+
+    def test_connecting_anew_is_no_way_round(self):
+        pod = self.pod(link=False)
+        began = time.monotonic()
+        for _ in range(50):
+            with Client(self.node.pod_path, netns=pod.path) as c:
+                c.call('GetInfo')
+        self.assertGreater(time.monotonic() - began, 1)
+
+
 class Slow(TestCase):
     """Clients that do not read, and limits."""
 

@@ -155,7 +155,8 @@ static void each_key_is_taken(void **state)
 		json(&o, "{\"runDir\": \"/r\", \"bpfDir\": \"/b\", \"logLevel\": \"error\","
 			 "\"logFormat\": \"json\", \"handOff\": \"two-phase\", \"workers\": 3,"
 			 "\"limits\": {\"connections\": 11, \"connectionsPerNetns\": 12,"
-			 "\"callsInFlight\": 13, \"callsPerNetns\": 15, \"queuedBytes\": 70000,"
+			 "\"callsInFlight\": 13, \"callsPerNetns\": 15, \"callsPerSecond\": 16,"
+			 "\"queuedBytes\": 70000,"
 			 "\"socketsPerLease\": 14, \"umemBytesPerLease\": 5000000000}}"),
 		0);
 	assert_string_equal(o.run_dir, "/r");
@@ -168,6 +169,7 @@ static void each_key_is_taken(void **state)
 	assert_int_equal(o.limits.connections_per_netns, 12);
 	assert_int_equal(o.limits.calls_in_flight, 13);
 	assert_int_equal(o.limits.calls_per_netns, 15);
+	assert_int_equal(o.limits.calls_per_second, 16);
 	assert_int_equal(o.limits.queued_bytes, 70000);
 	assert_int_equal(o.limits.sockets_per_lease, 14);
 	assert_int_equal(o.limits.umem_bytes_per_lease, 5000000000);
@@ -188,6 +190,7 @@ static void numbers_have_bounds(void **state)
 		{ "connectionsPerNetns", 1, 1000000, true },
 		{ "callsInFlight", 1, 1024, true },
 		{ "callsPerNetns", 1, 65536, true },
+		{ "callsPerSecond", 1, 10000000, true },
 		{ "queuedBytes", 65536, 64 * 1024 * 1024, true },
 		{ "socketsPerLease", 1, 4096, true },
 		{ "umemBytesPerLease", 4096, INT64_MAX, true },

@@ -17,6 +17,7 @@ static const struct limits limits = {
 	.connections_per_netns = 4,
 	.calls_in_flight = 4,
 	.calls_per_netns = 8,
+	.calls_per_second = 1000,
 	.queued_bytes = 65536,
 	.sockets_per_lease = 64,
 	.umem_bytes_per_lease = 64 * 1024 * 1024,
