@@ -10,6 +10,7 @@
 
 #include "log.h"
 #include "packet.h"
+#include "tenant.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -46,28 +47,11 @@ struct conn {
 	struct packet *first, **last;
 };
 
-/*
- * What a network namespace has: its calls hold descriptors of ours, of which there are only so
- * many.
- */
-struct tenant {
-	uint64_t cookie;
-	uint32_t conns, calls;
-	uint32_t this_second; /* calls begun */
-};
-
 static int compare_conn(const void *key, const void *item)
 {
 	uint64_t id = *(const uint64_t *)key, other = ((const struct conn *)item)->peer.conn;
 
 	return id < other ? -1 : id > other;
-}
-
-static int compare_tenant(const void *key, const void *item)
-{
-	uint64_t cookie = *(const uint64_t *)key, other = ((const struct tenant *)item)->cookie;
-
-	return cookie < other ? -1 : cookie > other;
 }
 
 void conns_init(struct conns *conns, struct uv_loop_s *loop, struct core *core, struct lanes *lanes)
@@ -76,32 +60,18 @@ void conns_init(struct conns *conns, struct uv_loop_s *loop, struct core *core, 
 	conns->core = core;
 	conns->lanes = lanes;
 	conns->by_id = INDEX_INIT(compare_conn);
-	conns->tenants = INDEX_INIT(compare_tenant);
+	tenants_init(&conns->tenants);
 	conns->last_id = 0;
 	conns->n_pods = conns->n_admins = 0;
 }
 
 void conns_done(struct conns *conns)
 {
-	for (size_t i = 0; i < conns->tenants.n; i++)
-		free(conns->tenants.at[i]);
 	index_done(&conns->by_id);
-	index_done(&conns->tenants);
+	tenants_done(&conns->tenants);
 }
 
 /* ---- the end of one ---- */
-
-/*
- * Calls under way outlive their connection, and what was asked this second outlives both, or
- * connecting anew would be a way round the limit.
- */
-static void tenant_leave(struct conns *conns, struct tenant *t)
-{
-	if (t && !t->conns && !t->calls && !t->this_second) {
-		index_remove(&conns->tenants, &t->cookie);
-		free(t);
-	}
-}
 
 static void packets_drop(struct conn *c)
 {
@@ -147,8 +117,7 @@ static void conn_close(struct conn *c, const char *why)
 		conns->n_admins--;
 	} else {
 		conns->n_pods--;
-		c->tenant->conns--;
-		tenant_leave(conns, c->tenant);
+		tenant_leave(&conns->tenants, c->tenant);
 	}
 	conns->core->connections--;
 	watch_drop(conns->core, c->peer.conn);
@@ -171,8 +140,7 @@ static int wanted(const struct conn *c)
 {
 	const struct limits *limits = &c->conns->core->limits;
 	bool read = c->state == CONN_OPEN && !c->first && c->calls < limits->calls_in_flight &&
-		    (!c->tenant || (c->tenant->calls < limits->calls_per_netns &&
-				    c->tenant->this_second < limits->calls_per_second));
+		    tenant_may_call(c->tenant, limits);
 
 	return (read ? UV_READABLE : 0) | (c->first ? UV_WRITABLE : 0) | UV_DISCONNECT;
 }
@@ -283,18 +251,14 @@ static bool send_reply(struct conn *c, struct call *call)
 }
 
 /* When a pod comes down from its limit, all its connections may be read again. */
-static void tenant_call_ended(struct conns *conns, struct tenant *t)
+static void wait_for_all_of(struct conns *conns, const struct tenant *t)
 {
-	bool was_full = t->calls >= conns->core->limits.calls_per_netns;
-
-	t->calls--;
-	for (size_t i = 0; was_full && i < conns->by_id.n; i++) {
+	for (size_t i = 0; i < conns->by_id.n; i++) {
 		struct conn *c = conns->by_id.at[i];
 
 		if (c->tenant == t && c->watched)
 			conn_wait(c);
 	}
-	tenant_leave(conns, t);
 }
 
 static bool on_call_ended(void *arg, struct call *call)
@@ -303,8 +267,8 @@ static bool on_call_ended(void *arg, struct call *call)
 	bool sent = false;
 
 	c->calls--;
-	if (c->tenant)
-		tenant_call_ended(c->conns, c->tenant);
+	if (tenant_end(&c->conns->tenants, &c->conns->core->limits, c->tenant))
+		wait_for_all_of(c->conns, c->tenant);
 	if (c->state != CONN_CLOSED) {
 		sent = send_reply(c, call);
 		if (sent)
@@ -368,10 +332,7 @@ static bool receive(struct conn *c)
 		return false;
 	}
 	c->calls++;
-	if (c->tenant) {
-		c->tenant->calls++;
-		c->tenant->this_second++;
-	}
+	tenant_begin(c->tenant);
 	if (call_admit(call) < 0)
 		*call->lane = '\0'; /* it has failed, and need not wait to be told so */
 	lanes_run(c->conns->lanes, call, on_call_ended, c);
@@ -398,27 +359,6 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 }
 
 /* ---- the beginning of one ---- */
-
-/* Return: NULL, it has too many, or there is no memory. */
-static struct tenant *tenant_join(struct conns *conns, uint64_t cookie)
-{
-	struct tenant *t = index_find(&conns->tenants, &cookie);
-
-	if (!t) {
-		t = calloc(1, sizeof(*t));
-		if (!t)
-			return NULL;
-		t->cookie = cookie;
-		if (index_add(&conns->tenants, &t->cookie, t) < 0) {
-			free(t);
-			return NULL;
-		}
-	}
-	if (t->conns >= conns->core->limits.connections_per_netns)
-		return NULL;
-	t->conns++;
-	return t;
-}
 
 /* The namespace in which the *client* made its socket, not the one of whoever holds it now. */
 static int identify(struct peer *peer)
@@ -451,7 +391,8 @@ static bool may_connect(struct conns *conns, const struct peer *peer, struct ten
 			    (int)peer->pid, peer->uid);
 		return false;
 	}
-	*out = peer->admin ? NULL : tenant_join(conns, peer->cookie);
+	*out = peer->admin ? NULL
+			   : tenant_join(&conns->tenants, &conns->core->limits, peer->cookie);
 	if (!peer->admin && !*out) {
 		log_warning(
 			"network namespace %llu has too many connections: pid %d of uid %u refused",
@@ -478,9 +419,7 @@ void conn_new(struct conns *conns, int fd, bool admin)
 	c = calloc(1, sizeof(*c));
 	if (!c || index_reserve(&conns->by_id, 1) < 0) {
 		free(c);
-		if (tenant)
-			tenant->conns--;
-		tenant_leave(conns, tenant);
+		tenant_leave(&conns->tenants, tenant);
 		return;
 	}
 	c->conns = conns;
@@ -510,15 +449,8 @@ void conn_new(struct conns *conns, int fd, bool admin)
 
 void conns_tick(struct conns *conns)
 {
-	bool any_full = false;
+	bool any_full = tenants_tick(&conns->tenants, &conns->core->limits);
 
-	for (size_t i = conns->tenants.n; i--;) {
-		struct tenant *t = conns->tenants.at[i];
-
-		any_full |= t->this_second >= conns->core->limits.calls_per_second;
-		t->this_second = 0;
-		tenant_leave(conns, t);
-	}
 	for (size_t i = conns->by_id.n; any_full && i--;) {
 		struct conn *c = conns->by_id.at[i];
 

@@ -17,7 +17,7 @@ struct conns {
 	struct core *core;
 	struct lanes *lanes;
 	struct index by_id;
-	struct index tenants; /* how many connections a namespace has */
+	struct index tenants; /* tenant.h */
 	uint64_t last_id;
 	uint32_t n_pods, n_admins;
 	uint8_t in[PACKET_MAX], out[PACKET_MAX]; /* of the loop thread: one packet at a time */
