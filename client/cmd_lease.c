@@ -8,10 +8,11 @@ enum {
 	OPT_INTERFACE,
 	OPT_DEVICE,
 	OPT_QUEUES,
+	OPT_QUEUE_COUNT,
 	OPT_LABEL,
 };
 
-static const struct column list_columns[] = {
+static const struct column columns[] = {
 	{ "CONTAINER", "container", COLUMN_PLAIN }, { "INTERFACE", "interface", COLUMN_PLAIN },
 	{ "DEVICE", "device", COLUMN_PLAIN },       { "MODE", "mode", COLUMN_PLAIN },
 	{ "QUEUES", "queues", COLUMN_QUEUES },      { "LINK UP", "link_up", COLUMN_PLAIN },
@@ -55,6 +56,13 @@ static json_t *lease_json(const struct xskd_lease *l)
 	return o;
 }
 
+static int print_lease(const struct ctl *ctl, const struct xskd_lease *lease)
+{
+	cleanup(json_decrefp) json_t *record = lease_json(lease);
+
+	return ctl_print_record(ctl, record, columns, ARRAY_SIZE(columns));
+}
+
 /* What the options of `lease grant` and `lease revoke` come to, and who owns it. */
 struct grant {
 	const char *container, *interface;
@@ -83,6 +91,8 @@ static int grant_label(struct ctl *ctl, struct grant *grant)
 
 static int grant_option(struct ctl *ctl, struct grant *grant, int c)
 {
+	uint64_t count;
+
 	switch (c) {
 	case OPT_CONTAINER:
 		grant->container = optarg;
@@ -100,6 +110,11 @@ static int grant_option(struct ctl *ctl, struct grant *grant, int c)
 	case OPT_QUEUES:
 		if (args_queues(optarg, &grant->queues, ctl->why) < 0)
 			return ctl_bad(ctl, "--queues", optarg);
+		return CTL_OK;
+	case OPT_QUEUE_COUNT:
+		if (args_number(optarg, 1, ARGS_QUEUES_MAX, &count, ctl->why) < 0)
+			return ctl_bad(ctl, "--queue-count", optarg);
+		grant->opts.queue_count = (uint32_t)count;
 		return CTL_OK;
 	case OPT_LABEL:
 		return grant_label(ctl, grant);
@@ -144,6 +159,7 @@ int cmd_lease_grant(struct ctl *ctl, int argc, char **argv)
 		{ "interface", required_argument, NULL, OPT_INTERFACE },
 		{ "device", required_argument, NULL, OPT_DEVICE },
 		{ "queues", required_argument, NULL, OPT_QUEUES },
+		{ "queue-count", required_argument, NULL, OPT_QUEUE_COUNT },
 		{ "label", required_argument, NULL, OPT_LABEL },
 		CTL_OPTIONS,
 	};
@@ -151,18 +167,22 @@ int cmd_lease_grant(struct ctl *ctl, int argc, char **argv)
 		.opts = XSKD_OPTS(xskd_lease_opts, .device = NULL),
 		.netns = -1,
 	};
+	cleanup(xskd_freep) struct xskd_lease *lease = NULL;
 	int err, status = grant_parse(ctl, argc, argv, options, &grant);
 
 	if (status != CTL_OK)
 		return status < 0 ? ctl->stop : status;
+	if (grant.opts.n_queues && grant.opts.queue_count)
+		return ctl_misused(ctl, "--queues and --queue-count exclude each other");
 	if (grant.netns < 0)
 		return ctl_misused(ctl, "--netns is missing");
 	if (!grant.interface)
 		return ctl_misused(ctl, "--interface is missing");
 	if (ctl_connect(ctl, CTL_ADMIN) != CTL_OK)
 		return CTL_UNREACHABLE;
-	err = xskd_grant_lease(ctl->x, grant.container, grant.interface, grant.netns, &grant.opts);
-	return err < 0 ? ctl_failed(ctl, err) : CTL_OK;
+	err = xskd_grant_lease(ctl->x, grant.container, grant.interface, grant.netns, &grant.opts,
+			       &lease);
+	return err < 0 ? ctl_failed(ctl, err) : print_lease(ctl, lease);
 }
 
 int cmd_lease_revoke(struct ctl *ctl, int argc, char **argv)
@@ -172,7 +192,7 @@ int cmd_lease_revoke(struct ctl *ctl, int argc, char **argv)
 		{ "interface", required_argument, NULL, OPT_INTERFACE },
 		CTL_OPTIONS,
 	};
-	static const struct column columns[] = { { "REVOKED", "revoked", COLUMN_PLAIN } };
+	static const struct column count[] = { { "REVOKED", "revoked", COLUMN_PLAIN } };
 	cleanup(grant_donep) struct grant grant = { .netns = -1 };
 	uint32_t revoked = 0;
 	int err, status = grant_parse(ctl, argc, argv, options, &grant);
@@ -188,7 +208,7 @@ int cmd_lease_revoke(struct ctl *ctl, int argc, char **argv)
 	cleanup(json_decrefp) json_t *record = json_object();
 
 	output_add(&record, "revoked", output_number(revoked));
-	return ctl_print_record(ctl, record, columns, ARRAY_SIZE(columns));
+	return ctl_print_record(ctl, record, count, ARRAY_SIZE(count));
 }
 
 int cmd_lease_list(struct ctl *ctl, int argc, char **argv)
@@ -205,5 +225,5 @@ int cmd_lease_list(struct ctl *ctl, int argc, char **argv)
 		return ctl_failed(ctl, err);
 	for (size_t i = 0; i < n; i++)
 		output_append(&rows, lease_json(&leases[i]));
-	return ctl_print_list(ctl, rows, list_columns, ARRAY_SIZE(list_columns));
+	return ctl_print_list(ctl, rows, columns, ARRAY_SIZE(columns));
 }

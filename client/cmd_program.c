@@ -12,6 +12,7 @@ enum {
 	OPT_MAP,
 	OPT_SET,
 	OPT_MODE,
+	OPT_TRANSIENT,
 	OPT_FORCE,
 };
 
@@ -28,6 +29,8 @@ static const struct column record_columns[] = {
 	{ "MAP ENTRIES", "map_entries", COLUMN_PLAIN },
 	{ "MAP GIVEN", "map_given", COLUMN_PLAIN },
 	{ "LINK ID", "link_id", COLUMN_PLAIN },
+	{ "TRANSIENT", "transient", COLUMN_PLAIN },
+	{ "LEASES", "leases", COLUMN_PLAIN },
 	{ "LOADED", "loaded_at", COLUMN_AGE },
 };
 
@@ -40,6 +43,8 @@ static const struct column list_columns[] = {
 	{ "MODE", "mode", COLUMN_PLAIN },
 	{ "MAP", "map", COLUMN_PLAIN },
 	{ "ENTRIES", "map_entries", COLUMN_PLAIN },
+	{ "TRANSIENT", "transient", COLUMN_PLAIN },
+	{ "LEASES", "leases", COLUMN_PLAIN },
 	{ "LOADED", "loaded_at", COLUMN_AGE },
 };
 
@@ -71,6 +76,8 @@ static json_t *program_json(const struct xskd_program *p)
 	output_add(&o, "map_entries", output_number(p->map_entries));
 	output_add(&o, "map_given", json_boolean(p->map_given));
 	output_add(&o, "link_id", output_id(p->link_id));
+	output_add(&o, "transient", json_boolean(p->transient));
+	output_add(&o, "leases", output_number(p->leases));
 	output_add(&o, "loaded_at", output_number(p->loaded_at));
 	return o;
 }
@@ -128,6 +135,9 @@ static int load_option(struct ctl *ctl, struct load *load, int c)
 			return ctl_bad(ctl, "--mode", optarg);
 		load->opts.mode = mode_values[mode];
 		return CTL_OK;
+	case OPT_TRANSIENT:
+		load->opts.transient = true;
+		return CTL_OK;
 	default:
 		return ctl->stop;
 	}
@@ -142,6 +152,7 @@ int cmd_program_load(struct ctl *ctl, int argc, char **argv)
 		{ "map", required_argument, NULL, OPT_MAP },
 		{ "set", required_argument, NULL, OPT_SET },
 		{ "mode", required_argument, NULL, OPT_MODE },
+		{ "transient", no_argument, NULL, OPT_TRANSIENT },
 		CTL_OPTIONS,
 	};
 	cleanup(load_donep) struct load load = {

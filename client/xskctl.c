@@ -32,14 +32,15 @@ static const struct command commands[] = {
 	{ "info", "", "Show what the daemon is and can do", NULL, cmd_info },
 	{ "program load",
 	  "IFACE [--netns NETNS] [--object FILE] [--program NAME] [--map NAME]\n"
-	  "       [--set NAME=VALUE]... [--mode native|generic|auto]",
+	  "       [--set NAME=VALUE]... [--mode native|generic|auto] [--transient]",
 	  "Load an XDP program and attach it to an interface",
 	  "  --netns NETNS          where the interface is: a path, or a name below /run/netns\n"
 	  "  --object FILE          a BPF object; default: the program of xskd\n"
 	  "  --program NAME         function in the object; default: its only XDP program\n"
 	  "  --map NAME             its XSKMAP; default: xsks_map\n"
 	  "  --set NAME=VALUE       a constant of the object: a number, or hex: and bytes\n"
-	  "  --mode MODE            native, generic, or auto (default): native, else generic\n",
+	  "  --mode MODE            native, generic, or auto (default): native, else generic\n"
+	  "  --transient            it goes with the last lease that it serves\n",
 	  cmd_program_load },
 	{ "program list", "", "List the programs that xskd has attached", NULL, cmd_program_list },
 	{ "program get", "ID|IFACE [--netns NETNS]", "Show one program",
@@ -50,13 +51,14 @@ static const struct command commands[] = {
 	  cmd_program_unload },
 	{ "lease grant",
 	  "--container ID --netns NETNS --interface IFACE [--device DEV]\n"
-	  "       [--queues LIST] [--label KEY=VALUE]...",
+	  "       [--queues LIST | --queue-count N] [--label KEY=VALUE]...",
 	  "Allow a container to have sockets of an interface",
 	  "  --container ID         the container\n"
 	  "  --netns NETNS          its network namespace: a path, or a name below /run/netns\n"
 	  "  --interface IFACE      the interface, by its name in the container\n"
 	  "  --device DEV           queue mode: the netdev of the host that has the queues\n"
 	  "  --queues LIST          such as 0-3,7; default: all\n"
+	  "  --queue-count N        so many that are free, of the daemon's choice\n"
 	  "  --label KEY=VALUE      for people: pod, namespace, uid\n",
 	  cmd_lease_grant },
 	{ "lease revoke", "--container ID [--interface IFACE]",

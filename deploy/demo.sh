@@ -160,7 +160,6 @@ grant() {
     say "The administrator attaches a program to the pod's eth0, and grants the pod a lease on it"
     admin program load eth0 --netns "$pod"
     admin lease grant --container demo --netns "$pod" --interface eth0 --label pod=demo
-    admin lease list
 }
 
 # The rings are large, because the machine may be busy with other things for a while: at the default

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "conn.h"
+#include "lease.h"
 #include "opts.h"
 #include "program.h"
 
@@ -99,6 +100,8 @@ void program_from_pb(struct xskd_program *to, const Xskd__Program *from)
 		.link_id = from->link_id,
 		.map_given = from->map_given,
 		.loaded_at = from->loaded_at,
+		.transient = from->transient,
+		.leases = from->leases,
 	};
 	snprintf(to->name, sizeof(to->name), "%s", from->name);
 	snprintf(to->interface, sizeof(to->interface), "%s", from->interface);
@@ -159,6 +162,7 @@ int xskd_load_program(struct xskd *x, const char *interface, const struct xskd_l
 	load.n_constants = o.n_constants;
 	load.constants = pointers;
 	load.mode = (Xskd__XdpMode)o.mode;
+	load.transient = o.transient;
 	req.call_case = XSKD__REQUEST__CALL_LOAD_PROGRAM;
 	req.load_program = &load;
 	r = conn_call(x, &req, &lent, XSKD__REPLY__RESULT_LOAD_PROGRAM, &reply);
@@ -205,8 +209,23 @@ int xskd_get_program(struct xskd *x, uint32_t id, const char *interface, int net
 
 /* ---- Leases --------------------------------------------------------------------------------- */
 
+static int give_lease(struct xskd *x, Xskd__Lease *lease, struct xskd_lease **out)
+{
+	struct xskd_lease *copy;
+
+	if (!lease)
+		return conn_garbled(x, "a lease missing");
+	if (!out)
+		return 0;
+	copy = leases_from_pb(x, &lease, 1);
+	if (!copy)
+		return -ENOMEM;
+	*out = copy;
+	return 0;
+}
+
 int xskd_grant_lease(struct xskd *x, const char *container, const char *interface, int netns_fd,
-		     const struct xskd_lease_opts *opts)
+		     const struct xskd_lease_opts *opts, struct xskd_lease **out)
 {
 	cleanup(reply_done) struct reply reply = REPLY_INIT;
 	Xskd__GrantLeaseRequest grant;
@@ -239,9 +258,11 @@ int xskd_grant_lease(struct xskd *x, const char *container, const char *interfac
 	grant.queues = opts_numbers(o.queues);
 	grant.n_labels = o.n_labels;
 	grant.labels = pointers;
+	grant.queue_count = o.queue_count;
 	req.call_case = XSKD__REQUEST__CALL_GRANT_LEASE;
 	req.grant_lease = &grant;
-	return conn_call(x, &req, &lent, XSKD__REPLY__RESULT_GRANT_LEASE, &reply);
+	r = conn_call(x, &req, &lent, XSKD__REPLY__RESULT_GRANT_LEASE, &reply);
+	return r < 0 ? r : give_lease(x, reply.msg->grant_lease->lease, out);
 }
 
 int xskd_revoke_lease(struct xskd *x, const char *container, const char *interface,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "conn.h"
+#include "lease.h"
 #include "opts.h"
 #include "program.h"
 
@@ -67,9 +68,9 @@ static void *new_block(struct xskd *x, size_t size)
 	return block;
 }
 
-void xskd_free(void *list)
+void xskd_free(void *block)
 {
-	free(list);
+	free(block);
 }
 
 /* ---- Programs ------------------------------------------------------------------------------- */
@@ -257,39 +258,52 @@ static void lease_from_pb(struct xskd_lease *to, const Xskd__Lease *from, struct
 	}
 }
 
+struct xskd_lease *leases_from_pb(struct xskd *x, Xskd__Lease *const *from, size_t n)
+{
+	size_t labels = 0, queues = 0, texts = 0;
+	struct xskd_lease *lease;
+	struct lease_tail tail;
+
+	for (size_t i = 0; i < n; i++)
+		lease_measure(from[i], &labels, &queues, &texts);
+	lease = new_block(x, n * sizeof(*lease) + labels * sizeof(*tail.labels) +
+				     queues * sizeof(*tail.queues) + texts);
+	if (!lease)
+		return NULL;
+	tail.labels = (struct xskd_label *)(lease + n);
+	tail.queues = (uint32_t *)(tail.labels + labels);
+	tail.texts = (char *)(tail.queues + queues);
+	for (size_t i = 0; i < n; i++)
+		lease_from_pb(&lease[i], from[i], &tail);
+	return lease;
+}
+
 int xskd_list_leases(struct xskd *x, struct xskd_lease **out, size_t *out_n)
 {
 	cleanup(pages_done) struct pages pages = { 0 };
-	size_t labels = 0, queues = 0, texts = 0;
 	int r = gather(x, ask_leases, &pages);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < pages.n; i++) {
-		const Xskd__ListLeasesReply *page = pages.page[i].msg->list_leases;
 
-		for (size_t j = 0; j < page->n_leases; j++)
-			lease_measure(page->leases[j], &labels, &queues, &texts);
-	}
+	cleanup(freep) Xskd__Lease **all = new_block(x, pages.items * sizeof(*all));
+	size_t n = 0;
 
-	struct lease_tail tail;
-	struct xskd_lease *lease =
-		new_block(x, pages.items * sizeof(*lease) + labels * sizeof(*tail.labels) +
-				     queues * sizeof(*tail.queues) + texts);
-
-	if (!lease)
+	if (!all)
 		return -ENOMEM;
-	*out = lease;
-	*out_n = pages.items;
-	tail.labels = (struct xskd_label *)(lease + pages.items);
-	tail.queues = (uint32_t *)(tail.labels + labels);
-	tail.texts = (char *)(tail.queues + queues);
 	for (size_t i = 0; i < pages.n; i++) {
 		const Xskd__ListLeasesReply *page = pages.page[i].msg->list_leases;
 
 		for (size_t j = 0; j < page->n_leases; j++)
-			lease_from_pb(lease++, page->leases[j], &tail);
+			all[n++] = page->leases[j];
 	}
+
+	struct xskd_lease *leases = leases_from_pb(x, all, n);
+
+	if (!leases)
+		return -ENOMEM;
+	*out = leases;
+	*out_n = n;
 	return 0;
 }
 

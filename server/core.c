@@ -124,6 +124,7 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 
 	if (!err && in.id == id && in.ifindex) {
 		file->program->ifindex = in.ifindex;
+		file->program->leases = 0; /* they are found after it */
 		p = program_add(core, steal_ptr(&file->program), (ino_t)file->netns_inode,
 				steal_fd(&in.map_fd));
 	}
@@ -134,9 +135,7 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 		return;
 	}
 	log_info("program %u is not attached any more: clearing up after it", id);
-	err = instance_unpin(core->bpf_dir, id);
-	if (!err)
-		err = state_remove(&core->state, STATE_PROGRAMS, name);
+	err = program_remove(core, id);
 	if (err < 0)
 		log_warning("cannot clear up after program %u (%s), ignoring it", id,
 			    strerrordesc_np(-err));
@@ -182,25 +181,34 @@ static void restore_sockets(struct core *core, struct lease *l)
 	}
 }
 
+/* Its file first: what cannot be removed now is found stale at the next start. */
+static void end_stale(struct core *core, struct lease *l, const char *why)
+{
+	char name[256];
+
+	lease_file_name(l->m, name, sizeof(name));
+	(void)!state_remove(&core->state, STATE_LEASES, name);
+	lease_drop(core, l, why);
+}
+
 static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 {
 	struct core *core = arg;
 	struct device lo;
+	struct lease *l;
+	bool gone;
 
 	if (!is_lease(name, file->lease)) {
 		log_warning("state file 'leases/%s' has no lease of that name, ignoring it", name);
 		return;
 	}
-	if (device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo) == -EINVAL) {
-		log_info("lease of '%s' on '%s': its namespace has gone", file->lease->container,
-			 file->lease->interface);
-		(void)!state_remove(&core->state, STATE_LEASES,
-				    name); /* tried again at the next start */
-		return;
-	}
+	gone = device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo) == -EINVAL;
 	file->lease->sockets = 0;
 	file->lease->umem_bytes = 0;
-	(void)!lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
+	l = lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
+	/* One that has ended was there first, so that its program is known to have had it. */
+	if (l && gone)
+		end_stale(core, l, "its network namespace has gone");
 }
 
 /*
@@ -223,17 +231,16 @@ static void settle_lease(struct core *core, struct lease *l)
 	bool queue_mode = l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE;
 	struct device dev;
 	int err = device_find_at(queue_mode ? -1 : l->nsid, l->m->ifindex, &dev);
-	char name[256];
 
 	l->m->link_up = !err && dev.up;
 	if (!err && has_its_device(l, &dev)) {
 		log_info("found lease of '%s' on '%s'", l->m->container, l->m->interface);
+		/* Its file names the program of when it was granted. */
+		lease_serve(core, l, program_find(core, dev.xdp_prog_id));
 		restore_sockets(core, l);
 		return;
 	}
-	lease_file_name(l->m, name, sizeof(name));
-	(void)!state_remove(&core->state, STATE_LEASES, name); /* tried again at the next start */
-	lease_drop(core, l, "its device is not there any more");
+	end_stale(core, l, "its device is not there any more");
 }
 
 int core_restore(struct core *core, struct fault *fault)
@@ -303,13 +310,8 @@ void core_netns_gone(struct core *core, int nsid)
 	core->recheck = RECHECK_SWEEPS;
 	for (size_t i = core->leases.n; i--;) {
 		struct lease *l = core->leases.at[i];
-		char name[256];
 
-		if (l->nsid != nsid)
-			continue;
-		lease_file_name(l->m, name, sizeof(name));
-		(void)!state_remove(&core->state, STATE_LEASES,
-				    name); /* found stale at the next start */
-		lease_drop(core, l, "its network namespace has gone");
+		if (l->nsid == nsid)
+			end_stale(core, l, "its network namespace has gone");
 	}
 }

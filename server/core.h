@@ -28,6 +28,7 @@ struct limits {
 	uint32_t queued_bytes;     /* of a connection that does not read */
 	uint32_t sockets_per_lease;
 	uint64_t umem_bytes_per_lease;
+	uint32_t transient_grace; /* seconds that a transient program waits for its first lease */
 };
 
 struct program {
@@ -35,6 +36,9 @@ struct program {
 	ino_t inode;     /* of its namespace; 0: not known (the device was moved) */
 	uint64_t served; /* cookie of the namespace that was given its map; 0: none */
 	int map_fd;
+	time_t spared;  /* transient: until then (CLOCK_MONOTONIC) it may be without a lease */
+	uint32_t holds; /* calls under way that write its state file: it has to outlast them */
+	bool leaving;   /* a worker is taking it away: it serves nobody any more */
 };
 
 struct lease {
@@ -110,10 +114,37 @@ void *message_clone(const void *message) must_check;
 struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, int map_fd);
 struct program *program_find(const struct core *core, uint32_t id);
 struct program *program_at(const struct core *core, ino_t inode, const char *interface);
+/* program_serve() - from now on it serves the leases of its device, perhaps granted before. */
+void program_serve(struct core *core, const struct program *p);
+/* program_is_over() - it is transient, and there is no lease that it could be there for. */
+bool program_is_over(const struct program *p);
 /* program_moved() - its device is now there, under that name. */
 void program_moved(struct program *p, ino_t inode, uint64_t cookie, uint32_t ifindex,
 		   const char *interface);
 void program_drop(struct core *core, struct program *p);
+
+/*
+ * To take a program away is three steps, as in a method: program_leave() (loop), program_remove()
+ * (worker), program_drop() (loop). A call whose worker writes the program's state file holds it for
+ * so long: the file would outlive the program. Leaving and holding exclude each other, and neither
+ * waits.
+ */
+
+/* program_leave() - Return: false, it is leaving already, or held. */
+bool program_leave(struct program *p) must_check;
+/* program_stay() - the end of leaving where it was not dropped after all; no error where it was. */
+void program_stay(struct core *core, uint32_t id);
+/*
+ * program_remove() - blocks: detach it and take its pins and its state file away; no error where
+ * there is none.
+ */
+int program_remove(const struct core *core, uint32_t id) must_check;
+
+/* program_hold() - until program_release(). Return: its id. */
+uint32_t program_hold(struct program *p) must_check;
+/* program_release() - @id 0: none was held. */
+void program_release(const struct core *core, uint32_t id);
+
 /* program_file() - fill in a state file; valid as long as @p is. */
 void program_file(const struct program *p, Xskd__StateFile *out);
 
@@ -135,6 +166,8 @@ struct lease *lease_by_key(const struct core *core, const char *container, const
 bool lease_has_queue(const struct lease *l, uint32_t queue);
 /* lease_inode() - of the namespace that its device is in. */
 ino_t lease_inode(const struct core *core, const struct lease *l);
+/* lease_serve() - @p is the program that serves it from now on; NULL: none is. */
+void lease_serve(struct core *core, struct lease *l, const struct program *p);
 /* lease_drop() - forget it and its sockets; their fds go to the reaper. Tells watchers. */
 void lease_drop(struct core *core, struct lease *l, const char *why);
 void lease_file(const struct lease *l, Xskd__StateFile *out);

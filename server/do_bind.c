@@ -106,7 +106,7 @@ static int bind_check(struct call *call)
 		return err;
 	l = lease_find(call->core, s->lease);
 	p = program_find(call->core, s->m->program_id);
-	if (!l || !p)
+	if (!l || !p || p->leaving)
 		return call_fail(call, ABORTED, "the lease or its program has ended");
 	note_subject(call, l->m->container, l->m->interface, 0);
 	job->program = p->m->id;

@@ -418,10 +418,11 @@ static int handoff_note(struct call *call)
 	struct handoff *job = call->job;
 	struct core *core = call->core;
 	const struct lease *l = lease_find(core, job->lease);
+	const struct program *p = program_find(core, job->program);
 	size_t n;
 	int err = 0;
 
-	if (!l || !program_find(core, job->program))
+	if (!l || !p || p->leaving)
 		return call_fail(call, ABORTED,
 				 "the lease or its program ended while the socket was made");
 	for (size_t i = 0; i < job->spec.n && job->inserted; i++)

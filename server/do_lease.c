@@ -15,6 +15,7 @@
 /* ---- GrantLease ---- */
 
 struct grant {
+	struct core *core;
 	int netns_fd;
 	ino_t inode;
 	bool queue_mode;
@@ -24,6 +25,7 @@ struct grant {
 	struct device dev;
 	Xskd__Lease *lease;
 	Xskd__Program *program; /* where it is from now on; NULL: none is on the device */
+	uint32_t held;          /* its id */
 	uint64_t served;
 };
 
@@ -62,9 +64,13 @@ static int shape_queues(struct call *call)
 {
 	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
 
-	if (req->n_queues > QUEUES_MAX)
+	if (req->n_queues && req->queue_count)
+		return call_fail(call, INVALID_ARGUMENT,
+				 "queues and queue_count exclude each other: name the queues, or "
+				 "say how many");
+	if (req->n_queues > QUEUES_MAX || req->queue_count > QUEUES_MAX)
 		return call_fail(call, INVALID_ARGUMENT, "%zu queues are more than %d",
-				 req->n_queues, QUEUES_MAX);
+				 req->n_queues + req->queue_count, QUEUES_MAX);
 	for (size_t i = 1; i < req->n_queues; i++) {
 		if (req->queues[i] <= req->queues[i - 1])
 			return call_fail(
@@ -83,6 +89,7 @@ static int grant_shape(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot grant a lease");
+	job->core = call->core;
 	job->netns_fd = -1;
 	call->job = job;
 	job->queue_mode = *req->device;
@@ -116,6 +123,8 @@ static int grant_shape(struct call *call)
 
 static bool same_queues(const Xskd__GrantLeaseRequest *req, const struct lease *l)
 {
+	if (req->queue_count)
+		return l->m->n_queues == req->queue_count;
 	if (!req->n_queues)
 		return l->m->all_queues;
 	return req->n_queues == l->m->n_queues &&
@@ -152,8 +161,9 @@ static int grant_check(struct call *call)
 	if (l)
 		return call_fail(
 			call, ALREADY_EXISTS,
-			"container '%s' has a lease on '%s' already, with another namespace, "
-			"device or other queues: revoke that one first",
+			"container '%s' has a lease on '%s' already, with another namespace or "
+			"device, or with other queues or another number of them: revoke that one "
+			"first",
 			req->container, req->interface);
 	for (size_t i = 0; i < core->leases.n; i++) {
 		l = core->leases.at[i];
@@ -209,34 +219,95 @@ static int grant_look(struct call *call)
 	return 0;
 }
 
-static int judge_queues(struct call *call, uint32_t *queues, size_t n)
+/* Who has each queue of the device: as many places as that has queues, NULL where one is free. */
+static const struct lease **find_holders(struct call *call)
 {
 	const struct grant *job = call->job;
 	const struct core *core = call->core;
+	const struct lease **holders = call_alloc(call, (job->dev.queues + 1) * sizeof(*holders));
 
-	if (n && queues[n - 1] >= job->dev.queues)
-		return call_fail(call, INVALID_ARGUMENT, "'%s' has queues 0 to %u, there is no %u",
-				 job->device, job->dev.queues - 1, queues[n - 1]);
-	for (size_t i = 0; i < core->leases.n; i++) {
+	for (size_t i = 0; i < core->leases.n && holders; i++) {
 		const struct lease *l = core->leases.at[i];
 
 		if (lease_inode(core, l) != (job->queue_mode ? core->inode : job->inode) ||
 		    l->m->ifindex != job->dev.ifindex)
 			continue;
-		for (size_t q = 0; q < n; q++) {
-			if (lease_has_queue(l, queues[q]))
-				return call_fail(
-					call, ALREADY_EXISTS,
-					"queue %u of '%s' is leased to container '%s': take "
-					"another, or revoke that lease",
-					queues[q], job->device, l->m->container);
+		for (size_t q = 0; q < l->m->n_queues; q++) {
+			if (l->m->queues[q] < job->dev.queues) /* it may have had more once */
+				holders[l->m->queues[q]] = l;
 		}
+	}
+	return holders;
+}
+
+static int judge_queues(struct call *call, const struct lease *const *holders,
+			const uint32_t *queues, size_t n)
+{
+	const struct grant *job = call->job;
+
+	if (n && queues[n - 1] >= job->dev.queues)
+		return call_fail(call, INVALID_ARGUMENT, "'%s' has queues 0 to %u, there is no %u",
+				 job->device, job->dev.queues - 1, queues[n - 1]);
+	for (size_t q = 0; q < n; q++) {
+		if (holders[queues[q]])
+			return call_fail(call, ALREADY_EXISTS,
+					 "queue %u of '%s' is leased to container '%s': take "
+					 "another, or revoke that lease",
+					 queues[q], job->device, holders[queues[q]]->m->container);
 	}
 	return 0;
 }
 
+/*
+ * The lowest that are free, but for queue 0 if there are enough others: that is where most drivers
+ * put what no rule of theirs matches, and on the host's device it is the host's.
+ */
+static int choose_queues(struct call *call, const struct lease *const *holders, uint32_t *out)
+{
+	const struct grant *job = call->job;
+	uint32_t wanted = call->req->grant_lease->queue_count, n_free = 0, n = 0;
+
+	for (uint32_t q = 0; q < job->dev.queues; q++)
+		n_free += !holders[q];
+	if (n_free < wanted)
+		return call_fail(
+			call, RESOURCE_EXHAUSTED,
+			"%u of the %u queues of '%s' are free, not %u: ask for fewer, or revoke a "
+			"lease that has some (`xskctl lease list`)",
+			n_free, job->dev.queues, job->device, wanted);
+	for (uint32_t q = !holders[0] && n_free > wanted; n < wanted; q++) {
+		if (!holders[q])
+			out[n++] = q;
+	}
+	return 0;
+}
+
+/* Those named, as many as asked for, or all. @room is for the latter two. */
+static int judge_which(struct call *call, uint32_t room[QUEUES_MAX], Xskd__Lease *m)
+{
+	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+	const struct grant *job = call->job;
+	const struct lease **holders = find_holders(call);
+
+	if (!holders)
+		return fault_sys(&call->fault, ENOMEM, "cannot tell which queues are free");
+	m->queues = room;
+	if (req->queue_count) {
+		m->n_queues = req->queue_count;
+		return choose_queues(call, holders, room);
+	}
+	m->n_queues = job->dev.queues < QUEUES_MAX ? job->dev.queues : QUEUES_MAX;
+	for (uint32_t i = 0; i < m->n_queues; i++)
+		room[i] = i;
+	if (req->n_queues) {
+		m->queues = req->queues;
+		m->n_queues = req->n_queues;
+	}
+	return judge_queues(call, holders, m->queues, m->n_queues);
+}
+
 /* Its device may have been moved, and renamed, since it was loaded. */
-static int judge_program(struct call *call, const struct program *p)
+static int judge_program(struct call *call, struct program *p)
 {
 	struct grant *job = call->job;
 	Xskd__Program m = *p->m;
@@ -245,6 +316,7 @@ static int judge_program(struct call *call, const struct program *p)
 	m.netns_cookie = job->queue_mode ? call->core->cookie : job->cookie;
 	m.ifindex = job->dev.ifindex;
 	job->served = p->served;
+	job->held = program_hold(p);
 	job->program = message_clone(&m);
 	return job->program ? 0 : fault_sys(&call->fault, ENOMEM, "cannot note the program");
 }
@@ -255,10 +327,12 @@ static int grant_judge(struct call *call)
 	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
 	struct grant *job = call->job;
 	struct program *p = program_find(call->core, job->dev.xdp_prog_id);
-	uint32_t all[QUEUES_MAX];
+	uint32_t room[QUEUES_MAX];
 	Xskd__Lease m;
 	int err;
 
+	if (p && p->leaving)
+		p = NULL; /* it would leave the lease behind */
 	if (p && p->served && p->served != job->cookie)
 		return call_fail(
 			call, FAILED_PRECONDITION,
@@ -266,15 +340,7 @@ static int grant_judge(struct call *call)
 			"hold it: unload the program and load it again",
 			p->m->id, job->device);
 	xskd__lease__init(&m);
-	m.queues = req->queues;
-	m.n_queues = req->n_queues;
-	if (!req->n_queues) {
-		m.n_queues = job->dev.queues < QUEUES_MAX ? job->dev.queues : QUEUES_MAX;
-		for (uint32_t i = 0; i < m.n_queues; i++)
-			all[i] = i;
-		m.queues = all;
-	}
-	err = judge_queues(call, m.queues, m.n_queues);
+	err = judge_which(call, room, &m);
 	if (err < 0)
 		return err;
 	m.container = req->container;
@@ -331,16 +397,19 @@ static int grant_write(struct call *call)
 static int grant_enter(struct call *call)
 {
 	struct grant *job = call->job;
-	struct program *p = program_find(call->core, job->lease->program_id);
-	struct lease *l = lease_add(call->core, steal_ptr(&job->lease), job->inode, job->nsid);
+	struct core *core = call->core;
+	struct program *p = program_find(core, job->held);
+	struct lease *l = lease_add(core, steal_ptr(&job->lease), job->inode, job->nsid);
 
 	if (!l)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
 	if (p)
-		program_moved(p, lease_inode(call->core, l),
-			      job->queue_mode ? call->core->cookie : job->cookie, l->m->ifindex,
-			      l->m->device);
-	watch_tell(call->core, XSKD__EVENT_KIND__EVENT_LEASE_GRANTED, l, NULL, "lease granted");
+		program_moved(p, lease_inode(core, l), job->queue_mode ? core->cookie : job->cookie,
+			      l->m->ifindex, l->m->device);
+	else
+		p = program_at(core, lease_inode(core, l), l->m->device); /* loaded meanwhile */
+	lease_serve(core, l, p && !p->leaving ? p : NULL);
+	watch_tell(core, XSKD__EVENT_KIND__EVENT_LEASE_GRANTED, l, NULL, "lease granted");
 	return reply_lease(call, l);
 }
 
@@ -364,6 +433,7 @@ static void grant_done(void *arg)
 {
 	struct grant *job = arg;
 
+	program_release(job->core, job->held);
 	close_fdp(&job->netns_fd);
 	if (job->lease)
 		xskd__lease__free_unpacked(job->lease, NULL);

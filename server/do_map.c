@@ -12,7 +12,8 @@
 /* ---- GetXskMap ---- */
 
 struct map {
-	uint32_t program;
+	struct core *core;
+	uint32_t program; /* held */
 	uint64_t lease;
 	uint64_t cookie;
 	Xskd__Program *m; /* a copy, for the state file */
@@ -72,6 +73,8 @@ static int map_check(struct call *call)
 
 	if (req->program_id) {
 		err = find_program(call, req->program_id, 0, NULL, &p);
+		if (!err && p->leaving)
+			return refuse_leaving(call, p);
 		return err ? err : lend(call, p);
 	}
 	err = find_lease(call, NULL, req->interface, &l);
@@ -93,7 +96,8 @@ static int map_check(struct call *call)
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot give the map");
 	call->job = job;
-	job->program = p->m->id;
+	job->core = call->core;
+	job->program = program_hold(p);
 	job->lease = l->m->id;
 	job->cookie = l->m->netns_cookie;
 	job->inode = p->inode;
@@ -133,6 +137,7 @@ static void map_done(void *arg)
 {
 	struct map *job = arg;
 
+	program_release(job->core, job->program);
 	if (job->m)
 		xskd__program__free_unpacked(job->m, NULL);
 }

@@ -86,6 +86,8 @@ static int load_check(struct call *call)
 	const struct load *job = call->job;
 	const struct program *p = program_at(call->core, job->inode, req->interface);
 
+	if (p && p->leaving)
+		return refuse_leaving(call, p);
 	/* The kernel uses inodes again: one of a namespace that has gone may be this one's now. */
 	if (p && instance_ifindex(call->core->bpf_dir, p->m->id, &p->m->ifindex) == 0 &&
 	    !p->m->ifindex)
@@ -117,6 +119,7 @@ static int describe(struct call *call, const struct device *dev, enum instance_m
 	m.map_id = job->instance.map_id;
 	m.link_id = job->instance.link_id;
 	m.loaded_at = (uint64_t)time(NULL);
+	m.transient = call->req->load_program->transient;
 	job->program = message_clone(&m);
 	return job->program ? 0 : fault_sys(&call->fault, ENOMEM, "cannot note the program");
 }
@@ -226,12 +229,7 @@ static int load_enter(struct call *call)
 	if (!p)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the program");
 	note_subject(call, "", p->m->interface, p->m->id);
-	for (size_t i = 0; i < call->core->leases.n; i++) {
-		struct lease *l = call->core->leases.at[i]; /* perhaps granted before */
-
-		if (lease_inode(call->core, l) == p->inode && l->m->ifindex == p->m->ifindex)
-			l->m->program_id = p->m->id;
-	}
+	program_serve(call->core, p);
 	return reply_program(call, p->m);
 }
 
@@ -240,15 +238,12 @@ static void load_undo(struct call *call)
 {
 	struct load *job = call->job;
 	uint32_t id = job->instance.id;
-	char name[16];
 
 	if (!call->failed)
 		return;
-	snprintf(name, sizeof(name), "%u", id);
 	instance_done(&job->instance);
 	/* What cannot be removed now is found half made at the next start. */
-	(void)!instance_unpin(call->core->bpf_dir, id);
-	(void)!state_remove(&call->core->state, STATE_PROGRAMS, name);
+	(void)!program_remove(call->core, id);
 }
 
 static void load_done(void *arg)
@@ -276,8 +271,9 @@ const struct method method_load_program = {
 /* ---- UnloadProgram ---- */
 
 struct unload {
+	struct core *core;
 	ino_t inode;
-	uint32_t id;
+	uint32_t id; /* that is leaving; 0: none yet */
 	int map_fd;
 	char interface[16];
 	uint32_t *queues; /* where sockets were seen last */
@@ -294,6 +290,7 @@ static int unload_shape(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot unload a program");
+	job->core = call->core;
 	job->map_fd = -1;
 	call->job = job;
 	err = shape_netns(call, req->netns_fd, &netns_fd, &job->inode);
@@ -316,7 +313,6 @@ static int unload_check(struct call *call)
 
 	if (err < 0)
 		return err;
-	job->id = p->m->id;
 	snprintf(job->interface, sizeof(job->interface), "%s", p->m->interface);
 	job->queues = call_alloc(call, (core->socks.n + 1) * sizeof(*job->queues));
 	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
@@ -325,16 +321,18 @@ static int unload_check(struct call *call)
 	for (size_t i = 0; i < core->socks.n; i++) {
 		const struct sock *s = core->socks.at[i];
 
-		if (s->m->program_id == job->id)
+		if (s->m->program_id == p->m->id)
 			job->queues[job->n_queues++] = s->m->queue;
 	}
+	if (!program_leave(p))
+		return refuse_leaving(call, p);
+	job->id = p->m->id;
 	return 0;
 }
 
 static int unload_remove(struct call *call)
 {
 	struct unload *job = call->job;
-	char name[16];
 	int err;
 
 	for (size_t i = 0; i < job->n_queues && !call->req->unload_program->force; i++) {
@@ -347,10 +345,7 @@ static int unload_remove(struct call *call)
 				"end its holder (`xskctl socket list`), or unload with force",
 				job->queues[i], job->interface, job->id);
 	}
-	snprintf(name, sizeof(name), "%u", job->id);
-	err = instance_unpin(call->core->bpf_dir, job->id);
-	if (!err)
-		err = state_remove(&call->core->state, STATE_PROGRAMS, name);
+	err = program_remove(call->core, job->id);
 	if (err < 0)
 		return fault_sys(&call->fault, -err, "cannot remove the pins of program %u",
 				 job->id);
@@ -377,6 +372,7 @@ static void unload_done(void *arg)
 {
 	struct unload *job = arg;
 
+	program_stay(job->core, job->id);
 	close_fdp(&job->map_fd);
 }
 

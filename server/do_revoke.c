@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "log.h"
 #include "method.h"
 
 struct entry {
@@ -12,12 +13,22 @@ struct entry {
 	uint32_t queue;
 };
 
+/* A transient program whose last lease ends here. */
+struct leaver {
+	uint32_t id;
+	bool removed;
+};
+
 struct revoke {
+	struct core *core;
 	uint32_t revoked;
 	char (*files)[256];
 	size_t n_files;
 	struct entry *entries;
 	size_t n_entries;
+	struct leaver *programs;
+	size_t n_programs;
+	int err; /* of the worker's step */
 };
 
 static int revoke_shape(struct call *call)
@@ -77,13 +88,21 @@ static int revoke_prepare(struct call *call)
 		job->n_files += is_meant(core->leases.at[i], req);
 	job->entries = call_alloc(call, (core->socks.n + 1) * sizeof(*job->entries));
 	job->files = call_alloc(call, (job->n_files + 1) * sizeof(*job->files));
-	if (!job->files || !job->entries)
+	job->programs = call_alloc(call, (job->n_files + 1) * sizeof(*job->programs));
+	if (!job->files || !job->entries || !job->programs)
 		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
 	for (size_t i = 0; i < core->leases.n && !err; i++) {
 		if (is_meant(core->leases.at[i], req))
 			err = note_entries(call, core->leases.at[i]);
 	}
 	return err;
+}
+
+/* One that cannot leave now, as another call has to do with it, is left to that or to the sweep. */
+static void take_program(struct revoke *job, struct program *p)
+{
+	if (p && program_is_over(p) && program_leave(p))
+		job->programs[job->n_programs++].id = p->m->id;
 }
 
 static int revoke_take(struct call *call)
@@ -94,37 +113,69 @@ static int revoke_take(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
+	job->core = core;
 	call->job = job;
 	err = revoke_prepare(call);
 	if (err < 0)
 		return err;
 	for (size_t i = core->leases.n; i--;) {
 		struct lease *l = core->leases.at[i];
+		struct program *p;
 
 		if (!is_meant(l, call->req->revoke_lease))
 			continue;
+		p = program_find(core, l->m->program_id);
 		lease_file_name(l->m, job->files[job->revoked++], sizeof(*job->files));
 		lease_drop(core, l, "revoked");
+		take_program(job, p);
 	}
 	return 0;
 }
 
+/*
+ * The programs before the files of their leases: after a kill between them, whoever asks again
+ * finds a lease to revoke, and not a program without one, which would stay for a while. A failure
+ * is judged in revoke_answer(): what was removed by then is to be forgotten.
+ */
 static int revoke_remove(struct call *call)
 {
 	struct revoke *job = call->job;
-	int err = 0;
 
 	for (size_t i = 0; i < job->n_entries; i++)
 		xsk_remove(job->entries[i].map_fd, job->entries[i].queue);
-	for (size_t i = 0; i < job->n_files; i++) {
-		int e = state_remove(&call->core->state, STATE_LEASES, job->files[i]);
+	for (size_t i = 0; i < job->n_programs; i++) {
+		struct leaver *leaver = &job->programs[i];
+		int err = program_remove(call->core, leaver->id);
 
-		err = err ? err : e;
+		leaver->removed = !err;
+		if (err < 0)
+			job->err = fault_sys(&call->fault, -err,
+					     "the lease has ended, but its program %u cannot be "
+					     "removed: xskd goes on trying",
+					     leaver->id);
 	}
-	if (err < 0)
-		return fault_sys(&call->fault, -err,
-				 "the lease has ended, but its state file cannot be removed");
+	for (size_t i = 0; i < job->n_files; i++) {
+		int err = state_remove(&call->core->state, STATE_LEASES, job->files[i]);
+
+		if (err < 0)
+			job->err = fault_sys(
+				&call->fault, -err,
+				"the lease has ended, but its state file cannot be removed");
+	}
 	return 0;
+}
+
+static void drop_programs(struct core *core, const struct revoke *job)
+{
+	for (size_t i = 0; i < job->n_programs; i++) {
+		struct program *p = program_find(core, job->programs[i].id);
+
+		if (!p || !job->programs[i].removed)
+			continue;
+		log_info("program %u has gone from '%s' with its last lease", p->m->id,
+			 p->m->interface);
+		program_drop(core, p);
+	}
 }
 
 static int revoke_answer(struct call *call)
@@ -132,6 +183,9 @@ static int revoke_answer(struct call *call)
 	const struct revoke *job = call->job;
 	Xskd__RevokeLeaseReply *reply = call_alloc(call, sizeof(*reply));
 
+	drop_programs(call->core, job);
+	if (job->err < 0)
+		return job->err;
 	if (!reply)
 		return fault_sys(&call->fault, ENOMEM, "cannot answer");
 	xskd__revoke_lease_reply__init(reply);
@@ -145,6 +199,8 @@ static void revoke_done(void *arg)
 {
 	struct revoke *job = arg;
 
+	for (size_t i = 0; i < job->n_programs; i++)
+		program_stay(job->core, job->programs[i].id); /* what is still known */
 	for (size_t i = 0; i < job->n_entries; i++)
 		close_fdp(&job->entries[i].map_fd);
 }

@@ -148,10 +148,10 @@ static int list_answer(struct call *call)
 {
 	Xskd__ListSocketsReply *reply = call_alloc(call, sizeof(*reply));
 
-	if (!reply)
-		return fault_sys(&call->fault, ENOMEM, "cannot make the list");
 	if (call->job)
 		sweep_note(call->core, call->job);
+	if (!reply)
+		return fault_sys(&call->fault, ENOMEM, "cannot make the list");
 	xskd__list_sockets_reply__init(reply);
 	call->reply.result_case = XSKD__REPLY__RESULT_LIST_SOCKETS;
 	call->reply.list_sockets = reply;

@@ -57,6 +57,23 @@ static void lease_free(struct lease *l)
 	free(l);
 }
 
+static void count_lease(struct core *core, const struct lease *l, int32_t more)
+{
+	struct program *p = program_find(core, l->m->program_id);
+
+	if (!p)
+		return;
+	p->m->leases += (uint32_t)more;
+	p->spared = 0; /* what it waited for has come */
+}
+
+void lease_serve(struct core *core, struct lease *l, const struct program *p)
+{
+	count_lease(core, l, -1);
+	l->m->program_id = p ? p->m->id : 0;
+	count_lease(core, l, 1);
+}
+
 struct lease *lease_add(struct core *core, Xskd__Lease *m, ino_t inode, int nsid)
 {
 	struct lease *l = calloc(1, sizeof(*l));
@@ -75,6 +92,7 @@ struct lease *lease_add(struct core *core, Xskd__Lease *m, ino_t inode, int nsid
 	(void)!index_add(&core->leases, &m->id, l);
 	(void)!index_add(&core->leases_by_netns,
 			 &(struct lease_key){ m->netns_cookie, m->interface }, l);
+	count_lease(core, l, 1);
 	return l;
 }
 
@@ -85,6 +103,7 @@ void lease_drop(struct core *core, struct lease *l, const char *why)
 	sock_drop_all(core, id, 0, XSKD__EVENT_KIND__EVENT_UNKNOWN, NULL);
 	watch_tell(core, XSKD__EVENT_KIND__EVENT_LEASE_REVOKED, l, NULL, why);
 	log_info("lease of '%s' on '%s' has ended: %s", l->m->container, l->m->interface, why);
+	count_lease(core, l, -1);
 	index_remove(&core->leases, &id);
 	index_remove(&core->leases_by_netns,
 		     &(struct lease_key){ l->m->netns_cookie, l->m->interface });

@@ -193,13 +193,23 @@ int find_program(struct call *call, uint32_t id, ino_t inode, const char *interf
 	return 0;
 }
 
+int refuse_leaving(struct call *call, const struct program *p)
+{
+	if (p->leaving)
+		return call_fail(call, UNAVAILABLE,
+				 "program %u on '%s' is being unloaded: ask again", p->m->id,
+				 p->m->interface);
+	return call_fail(call, UNAVAILABLE,
+			 "program %u on '%s' cannot go while a lease is granted on it, or its map "
+			 "given out: ask again",
+			 p->m->id, p->m->interface);
+}
+
 int program_of(struct call *call, const struct lease *l, struct program **out)
 {
-	struct program *p = l->m->program_id ? program_find(call->core, l->m->program_id) : NULL;
+	struct program *p = program_find(call->core, l->m->program_id);
 
-	if (!p)
-		p = program_at(call->core, lease_inode(call->core, l), l->m->device);
-	if (!p || p->m->ifindex != l->m->ifindex)
+	if (!p || p->leaving || p->m->ifindex != l->m->ifindex)
 		return call_fail(
 			call, FAILED_PRECONDITION,
 			"no XDP program of xskd's is on '%s': an administrator has to load one first "

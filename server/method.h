@@ -65,7 +65,8 @@ void shape_lane(struct call *call, ino_t inode, const char *device);
 
 /*
  * shape_lane_of_leases() - leases exclude each other by container, namespace, device and queue, so
- * all that grants or revokes one waits for all else that does. It takes some 100 us.
+ * all that grants or revokes one waits for all else that does. It takes some 100 us, or, where a
+ * transient program goes with its last lease, what the kernel takes to detach one.
  */
 void shape_lane_of_leases(struct call *call);
 
@@ -84,6 +85,12 @@ int find_lease(struct call *call, const char *container, const char *interface,
 /* find_program() - by id, or with 0 by place. */
 int find_program(struct call *call, uint32_t id, ino_t inode, const char *interface,
 		 struct program **out) must_check;
+
+/*
+ * refuse_leaving() - an answer for calls on a program that is leaving, or was going to when another
+ * call held it: either is over within milliseconds.
+ */
+int refuse_leaving(struct call *call, const struct program *p);
 
 /* program_of() - the program that serves a lease. */
 int program_of(struct call *call, const struct lease *l, struct program **out) must_check;

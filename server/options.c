@@ -38,6 +38,7 @@ static const struct options defaults = {
 		.queued_bytes = 256 * 1024,
 		.sockets_per_lease = 256,
 		.umem_bytes_per_lease = 1024ULL * 1024 * 1024,
+		.transient_grace = 60,
 	},
 };
 
@@ -65,6 +66,7 @@ static const struct number limit_numbers[] = {
 	LIMIT("queuedBytes", queued_bytes, false, 65536, 64 * 1024 * 1024),
 	LIMIT("socketsPerLease", sockets_per_lease, false, 1, 4096),
 	LIMIT("umemBytesPerLease", umem_bytes_per_lease, true, 4096, INT64_MAX),
+	LIMIT("transientGraceSeconds", transient_grace, false, 1, 86400),
 };
 
 static const struct number top_numbers[] = {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The programs that are attached: see core.h. Loading and attaching them is instance.c's. */
+#include <stdio.h>
 #include <string.h>
 
 #include "core.h"
-#include "pin.h"
+#include "instance.h"
 
 struct program *program_find(const struct core *core, uint32_t id)
 {
@@ -19,6 +20,19 @@ struct program *program_at(const struct core *core, ino_t inode, const char *int
 			return p;
 	}
 	return NULL;
+}
+
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+bool program_is_over(const struct program *p)
+{
+	return p->m->transient && !p->m->leases && p->spared <= seconds();
 }
 
 static void program_free(struct program *p)
@@ -40,6 +54,8 @@ struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, in
 	p->m = m;
 	p->inode = inode;
 	p->map_fd = map_fd;
+	/* Loaded or found by a new daemon: either way, whoever loaded it may be about to use it. */
+	p->spared = seconds() + core->limits.transient_grace;
 	if (index_add(&core->programs, &m->id, p) < 0) {
 		program_free(p);
 		return NULL;
@@ -76,6 +92,58 @@ void program_drop(struct core *core, struct program *p)
 	}
 	index_remove(&core->programs, &id);
 	program_free(p);
+}
+
+void program_serve(struct core *core, const struct program *p)
+{
+	for (size_t i = 0; i < core->leases.n; i++) {
+		struct lease *l = core->leases.at[i];
+
+		if (lease_inode(core, l) == p->inode && l->m->ifindex == p->m->ifindex)
+			lease_serve(core, l, p);
+	}
+}
+
+bool program_leave(struct program *p)
+{
+	if (p->leaving || p->holds)
+		return false;
+	p->leaving = true;
+	return true;
+}
+
+void program_stay(struct core *core, uint32_t id)
+{
+	struct program *p = program_find(core, id);
+
+	if (!p)
+		return;
+	p->leaving = false;
+	program_serve(core, p); /* what was granted meanwhile passed it by */
+}
+
+/* The pins first: a state file without them is one of a program that was half unloaded. */
+int program_remove(const struct core *core, uint32_t id)
+{
+	char name[16];
+	int err = instance_unpin(core->bpf_dir, id);
+
+	snprintf(name, sizeof(name), "%u", id);
+	return err ? err : state_remove(&core->state, STATE_PROGRAMS, name);
+}
+
+uint32_t program_hold(struct program *p)
+{
+	p->holds++;
+	return p->m->id;
+}
+
+void program_release(const struct core *core, uint32_t id)
+{
+	struct program *p = program_find(core, id);
+
+	if (p)
+		p->holds--;
 }
 
 void program_file(const struct program *p, Xskd__StateFile *out)

@@ -2,11 +2,9 @@
 #include "sweep.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 
 #include "instance.h"
 #include "log.h"
-#include "pin.h"
 
 struct place {
 	uint64_t sock;
@@ -15,15 +13,22 @@ struct place {
 	bool empty;
 };
 
+/* A program to be looked at. */
+struct candidate {
+	uint32_t id;
+	bool over; /* transient, and leaving; else only its device has gone, perhaps */
+	bool removed;
+};
+
 struct sweep {
 	int *maps; /* copies: a program may be unloaded while we look */
 	uint32_t *programs;
 	size_t n_maps;
 	struct place *places;
 	size_t n_places;
-	const struct core *core; /* for its directories, which do not change */
-	uint32_t *gone; /* programs that have no device any more, it seems; 0: it has one */
-	size_t n_gone;
+	struct core *core; /* of which the worker reads the directories, that do not change */
+	struct candidate *candidates;
+	size_t n_candidates;
 };
 
 static int find_map(struct sweep *sweep, const struct core *core, uint32_t program, size_t *out)
@@ -57,13 +62,19 @@ static void add_sockets(struct sweep *sweep, const struct core *core)
 	}
 }
 
-static void add_gone(struct sweep *sweep, const struct core *core)
+/*
+ * One that is over must get no lease while the worker is at it, so it is leaving; one without a
+ * device gets none anyway.
+ */
+static void add_programs(struct sweep *sweep, const struct core *core)
 {
 	for (size_t i = 0; i < core->programs.n; i++) {
-		const struct program *p = core->programs.at[i];
+		struct program *p = core->programs.at[i];
+		bool over = program_is_over(p) && program_leave(p);
 
-		if (!p->m->ifindex || core->recheck)
-			sweep->gone[sweep->n_gone++] = p->m->id;
+		if (over || (!p->leaving && !p->holds && (!p->m->ifindex || core->recheck)))
+			sweep->candidates[sweep->n_candidates++] =
+				(struct candidate){ .id = p->m->id, .over = over };
 	}
 }
 
@@ -78,13 +89,13 @@ struct sweep *sweep_new(struct core *core)
 	sweep->maps = calloc(n + 1, sizeof(*sweep->maps));
 	sweep->programs = calloc(n + 1, sizeof(*sweep->programs));
 	sweep->places = calloc(n + 1, sizeof(*sweep->places));
-	sweep->gone = calloc(core->programs.n + 1, sizeof(*sweep->gone));
-	if (sweep->maps && sweep->programs && sweep->places && sweep->gone) {
+	sweep->candidates = calloc(core->programs.n + 1, sizeof(*sweep->candidates));
+	if (sweep->maps && sweep->programs && sweep->places && sweep->candidates) {
 		add_sockets(sweep, core);
-		add_gone(sweep, core);
+		add_programs(sweep, core);
 		core->recheck -= core->recheck > 0;
 	}
-	if (!sweep->n_places && !sweep->n_gone) {
+	if (!sweep->n_places && !sweep->n_candidates) {
 		sweep_free(sweep);
 		return NULL;
 	}
@@ -102,17 +113,14 @@ bool sweep_due(const struct core *core)
 	return ms >= 100;
 }
 
-/* Return: false, it has its device; or it could not be removed, and the next sweep tries again. */
-static bool remove_program(const struct core *core, uint32_t id)
+/* Return: false, it is needed; or it could not be removed, and the next sweep tries again. */
+static bool remove_candidate(const struct core *core, const struct candidate *c)
 {
 	uint32_t ifindex;
-	char name[16];
 
-	snprintf(name, sizeof(name), "%u", id);
-	if (instance_ifindex(core->bpf_dir, id, &ifindex) < 0 || ifindex)
+	if (!c->over && (instance_ifindex(core->bpf_dir, c->id, &ifindex) < 0 || ifindex))
 		return false;
-	return instance_unpin(core->bpf_dir, id) == 0 &&
-	       state_remove(&core->state, STATE_PROGRAMS, name) == 0;
+	return program_remove(core, c->id) == 0;
 }
 
 void sweep_look(struct sweep *sweep)
@@ -124,9 +132,10 @@ void sweep_look(struct sweep *sweep)
 		if (xsk_held(sweep->maps[place->map], place->queue, &held) == 0)
 			place->empty = !held;
 	}
-	for (size_t i = 0; i < sweep->n_gone; i++) {
-		if (!remove_program(sweep->core, sweep->gone[i]))
-			sweep->gone[i] = 0;
+	for (size_t i = 0; i < sweep->n_candidates; i++) {
+		struct candidate *c = &sweep->candidates[i];
+
+		c->removed = remove_candidate(sweep->core, c);
 	}
 }
 
@@ -141,23 +150,32 @@ void sweep_note(struct core *core, const struct sweep *sweep)
 			sock_drop(core, s, XSKD__EVENT_KIND__EVENT_SOCKET_RELEASED,
 				  "closed by its holder");
 	}
-	for (size_t i = 0; i < sweep->n_gone; i++) {
-		struct program *p = program_find(core, sweep->gone[i]);
+	for (size_t i = 0; i < sweep->n_candidates; i++) {
+		const struct candidate *c = &sweep->candidates[i];
+		struct program *p = c->removed ? program_find(core, c->id) : NULL;
 
 		if (!p)
 			continue;
-		log_info("program %u: its device '%s' has gone", p->m->id, p->m->interface);
+		if (c->over)
+			log_info("program %u has gone from '%s': it has no lease to serve",
+				 p->m->id, p->m->interface);
+		else
+			log_info("program %u: its device '%s' has gone", p->m->id, p->m->interface);
 		program_drop(core, p);
 	}
 }
 
 void sweep_free(struct sweep *sweep)
 {
+	for (size_t i = 0; i < sweep->n_candidates; i++) {
+		if (sweep->candidates[i].over)
+			program_stay(sweep->core, sweep->candidates[i].id); /* if it is known yet */
+	}
 	for (size_t i = 0; i < sweep->n_maps; i++)
 		close_fdp(&sweep->maps[i]);
 	free(sweep->maps);
 	free(sweep->programs);
 	free(sweep->places);
-	free(sweep->gone);
+	free(sweep->candidates);
 	free(sweep);
 }

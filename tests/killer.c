@@ -93,9 +93,10 @@ EXPORT long syscall(long number, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(args, long);
 	va_end(args);
-	changes = number == SYS_bpf && (a[0] == BPF_MAP_CREATE || a[0] == BPF_PROG_LOAD ||
-					a[0] == BPF_LINK_CREATE || a[0] == BPF_OBJ_PIN ||
-					a[0] == BPF_MAP_UPDATE_ELEM || a[0] == BPF_MAP_DELETE_ELEM);
+	changes = number == SYS_bpf &&
+		  (a[0] == BPF_MAP_CREATE || a[0] == BPF_PROG_LOAD || a[0] == BPF_LINK_CREATE ||
+		   a[0] == BPF_LINK_DETACH || a[0] == BPF_OBJ_PIN || a[0] == BPF_MAP_UPDATE_ELEM ||
+		   a[0] == BPF_MAP_DELETE_ELEM);
 	if (!real)
 		*(void **)&real = dlsym(RTLD_NEXT, "syscall");
 	if (changes)

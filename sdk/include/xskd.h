@@ -25,7 +25,8 @@
  *	-EPERM         this connection may not make this call at all (admin calls)
  *	-EDQUOT        a limit of the connection or the lease is reached
  *	-EBUSY         the state of things forbids it: mend what the text says, then ask again
- *	-EAGAIN        the daemon is stopping or starting: ask again a little later
+ *	-EAGAIN        the daemon is stopping or starting, or the program is being unloaded: ask
+ *	               again a little later
  *	-ETIMEDOUT     the deadline has passed; the connection is closed, see xskd_open()
  *	-EOPNOTSUPP    the daemon, the kernel or the driver cannot do it
  *	-ECONNREFUSED, -ENOENT at xskd_open(): no daemon there
@@ -324,6 +325,7 @@ struct xskd_load_opts {
 	const struct xskd_constant *constants;
 	size_t n_constants;
 	enum xskd_xdp_mode mode;
+	bool transient; /* it goes when the last lease that it serves has ended */
 };
 
 struct xskd_program {
@@ -338,11 +340,14 @@ struct xskd_program {
 	uint32_t map_entries, map_id, link_id;
 	bool map_given; /* its XSKMAP was handed out; it can serve no other lease */
 	uint64_t loaded_at;
+	bool transient;  /* goes with the last lease that it serves */
+	uint32_t leases; /* that it serves now */
 };
 
 /*
  * xskd_load_program() - load an XDP program with maps of its own and attach it to @interface.
  * The program stays, pinned, until it is unloaded or the interface goes, also without the daemon.
+ * One that is transient goes with its last lease, or where it gets none within a minute of loading.
  * -EEXIST: an XDP program is there already; the text says whose. -EINVAL with xskd_log(): the
  * verifier refused it. -EOPNOTSUPP: the driver has no native XDP, and it was asked for.
  */
@@ -379,6 +384,11 @@ struct xskd_lease_opts {
 	size_t n_queues;
 	const struct xskd_label *labels; /* for people: "pod", "namespace", "uid" */
 	size_t n_labels;
+	/*
+	 * Instead of queues: so many of those that no other lease has; the daemon takes the lowest,
+	 * but queue 0 last, where most drivers put what they have no rule for. 0: queues says it.
+	 */
+	uint32_t queue_count;
 };
 
 struct xskd_lease {
@@ -401,14 +411,17 @@ struct xskd_lease {
 /*
  * xskd_grant_lease() - allow the network namespace @netns_fd (of @container) to have sockets of
  * @interface. Device mode: @interface is in that namespace and belongs to the container alone.
- * Idempotent; -EEXIST when the key is there with another namespace, device or queues, or when
- * another lease has one of the queues.
+ * @out (may be NULL): the lease, freed with xskd_free(). Where the daemon chose the queues, it says
+ *	which.
+ * Idempotent; -EEXIST when the key is there with another namespace, device, queues or number of
+ * queues, or when another lease has one of the queues. -EDQUOT: fewer than queue_count are free.
  */
 int xskd_grant_lease(struct xskd *x, const char *container, const char *interface, int netns_fd,
-		     const struct xskd_lease_opts *opts);
+		     const struct xskd_lease_opts *opts, struct xskd_lease **out);
 
 /*
  * xskd_revoke_lease() - end it. @interface NULL: all of @container. No error when there is none.
+ * Takes a transient program that served no other lease with it.
  * @out_revoked (may be NULL): how many.
  */
 int xskd_revoke_lease(struct xskd *x, const char *container, const char *interface,
@@ -438,8 +451,8 @@ struct xskd_held_socket {
  */
 int xskd_list_sockets(struct xskd *x, struct xskd_held_socket **out, size_t *out_n);
 
-/* xskd_free() - what the lists gave (may be NULL). */
-void xskd_free(void *list);
+/* xskd_free() - what lists and xskd_grant_lease() gave (may be NULL). */
+void xskd_free(void *block);
 
 /* ---- Events --------------------------------------------------------------------------------- */
 

@@ -123,7 +123,8 @@ static void leases(const struct setting *set)
 
 		snprintf(container, sizeof(container), "container-%u", i);
 		snprintf(interface, sizeof(interface), "net%u", i);
-		must(g.admin, xskd_grant_lease(g.admin, container, interface, g.pod.netns, &opts),
+		must(g.admin,
+		     xskd_grant_lease(g.admin, container, interface, g.pod.netns, &opts, NULL),
 		     "grant");
 	}
 	tell("daemon, a lease", (look(&g.daemon).rss - before.rss) / n, NULL);

@@ -184,6 +184,6 @@ uint32_t pod_serve(const struct pod *p, struct xskd *admin, const char *inside)
 	struct xskd_program program;
 
 	must(admin, xskd_load_program(admin, inside, &load, &program), "load");
-	must(admin, xskd_grant_lease(admin, "bench", inside, p->netns, NULL), "grant");
+	must(admin, xskd_grant_lease(admin, "bench", inside, p->netns, NULL, NULL), "grant");
 	return program.id;
 }

@@ -180,6 +180,9 @@ class Ctl(TestCase):
                      ('program', 'load', 'eth0', '--mode', 'best'),
                      ('program', 'load', 'eth0', '--set', 'novalue'),
                      ('lease', 'grant'), ('lease', 'grant', '--container', 'c'),
+                     ('lease', 'grant', '--container', 'c', '--netns', '/proc/self/ns/net',
+                      '--interface', 'eth0', '--queues', '1', '--queue-count', '1'),
+                     ('lease', 'grant', '--container', 'c', '--queue-count', '0'),
                      ('lease', 'revoke'), ('receive',), ('receive', 'eth0', '--queue', 'x'),
                      ('receive', 'eth0', '--queue', '3-1'), ('receive', 'eth0', '--count', '0'),
                      ('receive', 'eth0', '--zero-copy', 'maybe'), ('exec', 'eth0'),
@@ -216,9 +219,10 @@ class Ctl(TestCase):
         self.assertEqual(len(self.json('program', 'list')), 1)
         self.json('program', 'get', str(p['id']))
         self.json('program', 'get', 'eth0', '--netns', pod.netns.name)
-        self.ctl('lease', 'grant', '--container', 'c1', '--netns', pod.path, '--interface', 'eth0',
-                 '--queues', '0-1', '--label', 'pod=web-0')
+        granted = self.json('lease', 'grant', '--container', 'c1', '--netns', pod.path,
+                            '--interface', 'eth0', '--queues', '0-1', '--label', 'pod=web-0')
         lease, = self.json('lease', 'list')
+        self.assertEqual(lease, granted)
         self.assertEqual((lease['container'], lease['labels'], lease['mode']),
                          ('c1', {'pod': 'web-0'}, 'device'))
         self.assertEqual(len(self.json('lease', 'list', pod=pod)), 1)
@@ -246,10 +250,29 @@ class Ctl(TestCase):
         Link(self.node.host, 'nic0', self.pod(link=False).netns, 4)
         pod = self.pod(link=False)
         self.ctl('program', 'load', 'nic0', '--mode', 'generic')
-        self.ctl('lease', 'grant', '--container', 'c', '--netns', pod.path, '--interface', 'xdp0',
-                 '--device', 'nic0', '--queues', '1,3')
+        out, _ = self.ctl('lease', 'grant', '--container', 'c', '--netns', pod.path, '--interface',
+                          'xdp0', '--device', 'nic0', '--queues', '1,3')
+        self.assertRegex(out, r'(?m)^DEVICE +nic0$')
+        self.assertRegex(out, r'(?m)^QUEUES +1,3$')
         lease, = self.json('lease', 'list')
         self.assertEqual((lease['device'], lease['mode']), ('nic0', 'queue'))
+
+    def test_transient_program_and_a_number_of_queues(self):
+        Link(self.node.host, 'nic0', self.pod(link=False).netns, 4)
+        pod = self.pod(link=False)
+        p = self.json('program', 'load', 'nic0', '--transient')
+        self.assertEqual((p['transient'], p['leases']), (True, 0))
+        lease = self.json('lease', 'grant', '--container', 'c', '--netns', pod.path, '--interface',
+                          'xdp0', '--device', 'nic0', '--queue-count', '2')
+        self.assertEqual((lease['queues'], lease['program_id']), ([1, 2], p['id']))
+        self.assertEqual(self.json('program', 'get', 'nic0')['leases'], 1)
+        out, _ = self.ctl('program', 'list')
+        self.assertRegex(out.splitlines()[0], 'TRANSIENT  LEASES')
+        _, err = self.ctl('lease', 'grant', '--container', 'd', '--netns', pod.path, '--interface',
+                          'xdp1', '--device', 'nic0', '--queue-count', '3', status=1)
+        self.assertIn('2 of the 4 queues', err)
+        self.ctl('lease', 'revoke', '--container', 'c')
+        self.assertEqual(self.json('program', 'list'), [])
 
     def test_receive_without_lease(self):
         pod = self.pod()

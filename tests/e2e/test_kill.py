@@ -183,6 +183,31 @@ class Kill(TestCase):
             before=lambda: len(self.admin.leases()) == 1,
             after=lambda: not self.admin.leases())
 
+    def revoke_last(self, pod, load, **grant):
+        """RevokeLease of the last lease of a transient program."""
+        def prepare():
+            load()
+            self.grant(pod, **grant)
+        self.kill_everywhere(
+            prepare=prepare,
+            call=lambda: self.admin.call('RevokeLease', container=pod.container),
+            undo=lambda: None,
+            # The program goes first: asked again, the daemon finds a lease and ends that, too.
+            before=lambda: len(self.admin.leases()) == 1,
+            after=lambda: self.state() == ([], [], [], []) and not self.attached(pod))
+
+    def test_revoke_last_lease_of_a_transient_program(self):
+        pod = self.pod()
+        self.revoke_last(pod, lambda: self.load(pod, transient=True))
+
+    def test_revoke_last_lease_of_a_transient_program_queue_mode(self):
+        pod = self.pod(link=False)
+        pod.link = node.Link(self.node.host, 'nic0', pod.netns, 2)
+        pod.interface = pod.link.peer_name
+        self.revoke_last(pod, lambda: self.admin.call('LoadProgram', interface='nic0',
+                                                      transient=True),
+                         device='nic0', queue_count=1)
+
     def test_get_xsk_map(self):
         """Whatever happens, a map that is out is known to be out."""
         pod = self.pod()

@@ -255,6 +255,66 @@ class QueueMode(TestCase):
             each.close()
         self.assertEqual(sorted(codes), [pb.OK] + [pb.ALREADY_EXISTS] * 3)
 
+    def count(self, n, **kw):
+        """A pod with so many queues, of the daemon's choice."""
+        pod = self.pod(link=False)
+        pod.lease = self.grant(pod, device='nic0', queue_count=n, **kw)
+        return pod
+
+    def test_the_daemon_chooses_the_lowest_and_spares_queue_0(self):
+        self.admin.call('LoadProgram', interface='nic0')
+        a, b = self.count(2), self.count(1)
+        self.assertEqual((list(a.lease.queues), list(b.lease.queues)), ([1, 2], [3]))
+        self.assertEqual(list(self.count(1).lease.queues), [0])
+        self.assertEqual(self.hand_off(a).infos[0].queue, 1)
+        self.admin.call('RevokeLease', container=a.container)
+        self.share([2])
+        self.assertEqual(list(self.count(1).lease.queues), [1])
+
+    def test_all_queues_may_be_chosen(self):
+        lease = self.count(4).lease
+        self.assertEqual((list(lease.queues), lease.all_queues), ([0, 1, 2, 3], True))
+
+    def test_too_few_free_queues(self):
+        self.share([1, 3])
+        with self.refused('RESOURCE_EXHAUSTED',
+                          "2 of the 4 queues of 'nic0' are free, not 3.*xskctl lease list"):
+            self.count(3)
+        self.assertEqual(list(self.count(2).lease.queues), [0, 2])
+
+    def test_as_many_queues_again_are_the_same_lease(self):
+        pod = self.count(2)
+
+        def again(**kw):
+            return self.grant(pod, device='nic0', **kw)
+        self.assertEqual(again(queue_count=2), pod.lease)
+        self.assertEqual(again(queues=[1, 2]), pod.lease)
+        with self.refused('ALREADY_EXISTS', 'another number'):
+            again(queue_count=1)
+        self.node.restart()
+        self.admin.close()
+        self.admin = self.node.admin()
+        self.assertEqual(list(again(queue_count=2).queues), [1, 2])
+
+    def test_queues_are_named_or_counted(self):
+        with self.refused('INVALID_ARGUMENT', 'queue_count'):
+            self.count(1, queues=[1])
+
+    def test_counts_at_once_get_different_queues(self):
+        pods = [self.pod(link=False) for _ in range(6)]
+        admins = [self.node.admin() for _ in pods]
+        files = [open(p.path, 'rb') for p in pods]
+        ids = [a.start('GrantLease', [f.fileno()], container=p.container, interface='eth0',
+                       netns_fd=1, device='nic0', queue_count=1)
+               for a, f, p in zip(admins, files, pods)]
+        replies = [a.wait_reply(i)[0] for a, i in zip(admins, ids)]
+        for each in files + admins:
+            each.close()
+        self.assertEqual(sorted(r.status.code for r in replies),
+                         [pb.OK] * 4 + [pb.RESOURCE_EXHAUSTED] * 2)
+        self.assertEqual(sorted(q for r in replies for q in r.grant_lease.lease.queues),
+                         [0, 1, 2, 3])
+
     def test_lease_ends_with_its_namespace_and_the_queue_is_free(self):
         a = self.share([0])
         self.admin.watch()

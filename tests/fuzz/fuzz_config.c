@@ -86,10 +86,11 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 {
 	static const char *const top[] = { "runDir",  "bpfDir",  "logLevel", "logFormat",
 					   "handOff", "workers", "limits",   "unknown" };
-	static const char *const inner[] = { "connections",     "connectionsPerNetns",
-					     "callsInFlight",   "callsPerNetns",
-					     "callsPerSecond",  "queuedBytes",
-					     "socketsPerLease", "umemBytesPerLease" };
+	static const char *const inner[] = { "connections",          "connectionsPerNetns",
+					     "callsInFlight",        "callsPerNetns",
+					     "callsPerSecond",       "queuedBytes",
+					     "socketsPerLease",      "umemBytesPerLease",
+					     "transientGraceSeconds" };
 	json_t *object;
 	size_t len;
 

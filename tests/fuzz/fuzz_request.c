@@ -123,9 +123,28 @@ static void check_socks(const struct core *core)
 		check(!s->m->kept || count_memfds(core, s->group) == 1);
 		check(s->memfd < 0 || s->m->kept);
 	}
-	for (size_t i = 1; i < core->programs.n; i++)
-		check(((const struct program *)core->programs.at[i - 1])->m->id <
-		      ((const struct program *)core->programs.at[i])->m->id);
+}
+
+/* Which leases a program serves is known from both sides; what calls do with it ends with them. */
+static void check_programs(const struct core *core)
+{
+	for (size_t i = 0; i < core->programs.n; i++) {
+		const struct program *p = core->programs.at[i];
+		uint32_t n = 0;
+
+		for (size_t j = 0; j < core->leases.n; j++)
+			n += ((const struct lease *)core->leases.at[j])->m->program_id == p->m->id;
+		check(p->m->leases == n);
+		check(!p->leaving || !p->holds);
+		check(n_under_way || (!p->leaving && !p->holds));
+		check(i == 0 ||
+		      ((const struct program *)core->programs.at[i - 1])->m->id < p->m->id);
+	}
+	for (size_t i = 0; i < core->leases.n; i++) {
+		const struct lease *l = core->leases.at[i];
+
+		check(!l->m->program_id || program_find(core, l->m->program_id));
+	}
 }
 
 static void check_core(void)
@@ -133,6 +152,7 @@ static void check_core(void)
 	check_leases(&w.core);
 	check_queues(&w.core);
 	check_socks(&w.core);
+	check_programs(&w.core);
 }
 
 static void check_sockets_are_own(const struct peer *peer, const Xskd__HandOffSocketReply *r)
@@ -371,6 +391,8 @@ static void expire(void)
 {
 	for (size_t i = 0; i < w.core.socks.n; i++)
 		((struct sock *)w.core.socks.at[i])->deadline = 0;
+	for (size_t i = 0; i < w.core.programs.n; i++)
+		((struct program *)w.core.programs.at[i])->spared = 0;
 	sock_drop_pending(&w.core, 0);
 }
 

@@ -24,7 +24,7 @@ enum script_action {
 	SCRIPT_BREAK,   /* the peer reads no more: the next event for it ends it */
 	SCRIPT_CLOSE,   /* clients close one of the fds that they were given; which: arg */
 	SCRIPT_DEVICE,  /* a device comes to harm; which and how: arg */
-	SCRIPT_EXPIRE,  /* the time for BindSocket is over */
+	SCRIPT_EXPIRE,  /* the time for BindSocket, or for a program's first lease, is over */
 	SCRIPT_FAIL,    /* one of the kernel's next calls fails; which: arg */
 	SCRIPT_RESTART, /* the daemon is killed and started */
 	SCRIPT_ACTIONS,

@@ -128,6 +128,41 @@ static int seed_grant(const char *dir)
 	return save(dir, "grant-and-revoke");
 }
 
+/* A program that goes with its last lease, while others look for it. */
+static int seed_transient(const char *dir)
+{
+	Xskd__LoadProgramRequest load = EMPTY(load_program_request);
+	Xskd__GrantLeaseRequest grant = EMPTY(grant_lease_request);
+	Xskd__RevokeLeaseRequest revoke = EMPTY(revoke_lease_request);
+	Xskd__UnloadProgramRequest unload = EMPTY(unload_program_request);
+	Xskd__ListSocketsRequest sweep = EMPTY(list_sockets_request);
+
+	begin(SCRIPT_EMPTY);
+	load.interface = grant.device = unload.interface = str("host0");
+	load.transient = true;
+	grant.interface = str("net1");
+	grant.container = revoke.container = str("a");
+	grant.netns_fd = 1;
+	grant.queue_count = 3;
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_LOAD_PROGRAM, &load, 0, 0);
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_GRANT_LEASE, &grant, 1, 1);
+	add(SCRIPT_BEGIN, ADMIN, XSKD__REQUEST__CALL_REVOKE_LEASE, &revoke, 0, 0);
+	happen(SCRIPT_STEP, 0, 0);
+	add(SCRIPT_BEGIN, ADMIN, XSKD__REQUEST__CALL_UNLOAD_PROGRAM, &unload, 0, 0);
+	grant.container = str("b");
+	add(SCRIPT_BEGIN, ADMIN, XSKD__REQUEST__CALL_GRANT_LEASE, &grant, 1, 2);
+	for (uint8_t i = 0; i < 12; i++)
+		happen(SCRIPT_STEP, 0, i);
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_LOAD_PROGRAM, &load, 0, 0);
+	happen(SCRIPT_DEVICE, 0, 3 << 2 | 1); /* the end of b's namespace */
+	add(SCRIPT_BEGIN, ADMIN, XSKD__REQUEST__CALL_LIST_SOCKETS, &sweep, 0, 0);
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_LOAD_PROGRAM, &load, 0, 0);
+	happen(SCRIPT_RESTART, 0, 0);
+	happen(SCRIPT_EXPIRE, 0, 0);
+	add(SCRIPT_ASK, ADMIN, XSKD__REQUEST__CALL_LIST_SOCKETS, &sweep, 0, 0);
+	return save(dir, "transient");
+}
+
 static int seed_object(const char *dir)
 {
 	Xskd__LoadProgramRequest load = EMPTY(load_program_request);
@@ -219,8 +254,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s DIR\n", argv[0]);
 		return 2;
 	}
-	return seed_empty(argv[1]) || seed_grant(argv[1]) || seed_object(argv[1]) ||
-	       seed_rest(argv[1]) || seed_handoff(argv[1], "handoff", 0, false, false) ||
+	return seed_empty(argv[1]) || seed_grant(argv[1]) || seed_transient(argv[1]) ||
+	       seed_object(argv[1]) || seed_rest(argv[1]) ||
+	       seed_handoff(argv[1], "handoff", 0, false, false) ||
 	       seed_handoff(argv[1], "keep", 0, true, false) ||
 	       seed_handoff(argv[1], "unbound", 0, false, true) ||
 	       seed_handoff(argv[1], "two-phases", SCRIPT_TWO_PHASES, false, false) ||

@@ -117,6 +117,86 @@ static void a_list_in_circles_is_refused(void **state)
 	fake_stop(&d);
 }
 
+/* ---- A lease -------------------------------------------------------------------------------- */
+
+/* `value`: whether the answer is whole. */
+static void grant(struct fake_daemon *d, int conn, int nth)
+{
+	struct fdset fds = FDSET_INIT;
+	Xskd__Request *req;
+
+	(void)nth;
+	while ((req = fake_receive(conn, &fds))) {
+		const Xskd__GrantLeaseRequest *g = req->grant_lease;
+		Xskd__Lease__LabelsEntry label, *labels[] = { &label };
+		Xskd__GrantLeaseReply m = XSKD__GRANT_LEASE_REPLY__INIT;
+		Xskd__Reply reply = XSKD__REPLY__INIT;
+		uint32_t queues[] = { 1, 2, 5 };
+		Xskd__Lease lease;
+
+		assert(req->call_case == XSKD__REQUEST__CALL_GRANT_LEASE);
+		assert(fds.n == 1 && g->netns_fd == 1 && g->queue_count == 3 && !g->n_queues);
+		fdset_done(&fds);
+		xskd__lease__labels_entry__init(&label);
+		label.key = text("pod");
+		label.value = text("a-pod");
+		xskd__lease__init(&lease);
+		lease.container = g->container;
+		lease.interface = g->interface;
+		lease.queues = queues;
+		lease.n_queues = ARRAY_SIZE(queues);
+		lease.labels = labels;
+		lease.n_labels = 1;
+		lease.program_id = 77;
+		m.lease = d->value ? &lease : NULL;
+		reply.id = req->id;
+		reply.result_case = XSKD__REPLY__RESULT_GRANT_LEASE;
+		reply.grant_lease = &m;
+		fake_send(conn, &reply, NULL);
+		xskd__request__free_unpacked(req, NULL);
+	}
+}
+
+static void a_grant_answers_with_its_lease(void **state)
+{
+	struct xskd_lease_opts o = XSKD_OPTS(xskd_lease_opts, .queue_count = 3);
+	struct fake_daemon d = { .value = 1 };
+	struct xskd *x = open_to(&d, grant);
+	struct xskd_lease *lease = NULL;
+	int netns = some_fd();
+
+	(void)state;
+	assert_int_equal(xskd_grant_lease(x, "c", "eth0", netns, &o, NULL), 0);
+	assert_int_equal(xskd_grant_lease(x, "c", "eth0", netns, &o, &lease), 0);
+	assert_string_equal(lease->container, "c");
+	assert_string_equal(lease->interface, "eth0");
+	assert_int_equal(lease->program_id, 77);
+	assert_int_equal(lease->n_queues, 3);
+	assert_int_equal(lease->queues[2], 5);
+	assert_int_equal(lease->n_labels, 1);
+	assert_string_equal(lease->labels[0].value, "a-pod");
+	xskd_free(lease);
+	close(netns);
+	xskd_close(x);
+	fake_stop(&d);
+}
+
+static void a_grant_without_a_lease_is_garbled(void **state)
+{
+	struct xskd_lease_opts o = XSKD_OPTS(xskd_lease_opts, .queue_count = 3);
+	struct fake_daemon d = { 0 };
+	struct xskd *x = open_to(&d, grant);
+	struct xskd_lease *lease = NULL;
+	int netns = some_fd();
+
+	(void)state;
+	assert_int_equal(xskd_grant_lease(x, "c", "eth0", netns, &o, &lease), -EPROTO);
+	assert_null(lease);
+	close(netns);
+	xskd_close(x);
+	fake_stop(&d);
+}
+
 /* ---- Options -------------------------------------------------------------------------------- */
 
 static void refuse_hand_off(struct fake_daemon *d, int conn, int nth)
@@ -344,11 +424,14 @@ static void load(struct fake_daemon *d, int conn, int nth)
 	assert(fds.n == 2 && l->netns_fd == 1 && l->object_fd == 2);
 	assert(l->n_constants == 2 && strcmp(l->constants[0]->name, "port") == 0);
 	assert(l->constants[0]->value.len == 2 && l->constants[1]->number == -5);
+	assert(l->transient);
 	fdset_done(&fds);
 	xskd__program__init(&program);
 	program.id = 12;
 	program.name = text("xdp_pass");
 	program.mode = XSKD__XDP_MODE__XDP_MODE_NATIVE;
+	program.transient = true;
+	program.leases = 3;
 	m.program = &program;
 	reply.id = req->id;
 	reply.result_case = XSKD__REPLY__RESULT_LOAD_PROGRAM;
@@ -364,9 +447,9 @@ static void lent_fds_come_back(void **state)
 		{ .name = "port", .value = "\x12\x34", .size = 2 },
 		{ .name = "delta", .number = -5 },
 	};
-	struct xskd_load_opts o =
-		XSKD_OPTS(xskd_load_opts, .netns_fd = some_fd(), .object_fd = some_fd(),
-			  .constants = constants, .n_constants = ARRAY_SIZE(constants));
+	struct xskd_load_opts o = XSKD_OPTS(
+		xskd_load_opts, .netns_fd = some_fd(), .object_fd = some_fd(),
+		.constants = constants, .n_constants = ARRAY_SIZE(constants), .transient = true);
 	struct fake_daemon d = { 0 };
 	struct xskd *x = open_to(&d, load);
 	struct xskd_program program;
@@ -376,6 +459,8 @@ static void lent_fds_come_back(void **state)
 	assert_int_equal(program.id, 12);
 	assert_string_equal(program.name, "xdp_pass");
 	assert_int_equal(program.mode, XSKD_XDP_NATIVE);
+	assert_true(program.transient);
+	assert_int_equal(program.leases, 3);
 	assert_int_equal(close(o.netns_fd), 0);
 	assert_int_equal(close(o.object_fd), 0);
 	xskd_close(x);
@@ -387,6 +472,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fd_test(pages_become_one_list),
 		fd_test(a_list_in_circles_is_refused),
+		fd_test(a_grant_answers_with_its_lease),
+		fd_test(a_grant_without_a_lease_is_garbled),
 		fd_test(options_may_be_older_or_newer),
 		fd_test(senseless_options_stay_here),
 		fd_test(a_wrong_hand_off_leaves_nothing),

@@ -110,6 +110,138 @@ static void queues_are_named_in_order_and_once(void **state)
 	assert_int_equal(w.core.leases.n, 0);
 }
 
+static struct answer grant_count(int netns, const char *container, const char *device,
+				 uint32_t count)
+{
+	Xskd__GrantLeaseRequest m = EMPTY(grant_lease_request);
+
+	m.container = str(container);
+	m.interface = str("net1");
+	m.device = str(device);
+	m.netns_fd = 1;
+	m.queue_count = count;
+	return ask(&w, &w.admin, CASE(GRANT_LEASE), &m, &netns, 1);
+}
+
+/* Which queues a container got, as "1 2"; freed by the caller. */
+static char *chosen(int netns, const char *container, const char *device, uint32_t count)
+{
+	struct answer a = grant_count(netns, container, device, count);
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	for (size_t i = 0; a.m->grant_lease && i < a.m->grant_lease->lease->n_queues; i++)
+		fprintf(out, "%s%u", i ? " " : "", a.m->grant_lease->lease->queues[i]);
+	fclose(out);
+	answer_done(&a);
+	return text;
+}
+
+static void assert_chosen(int netns, const char *container, const char *device, uint32_t count,
+			  const char *queues)
+{
+	cleanup(freep) char *text = chosen(netns, container, device, count);
+
+	assert_string_equal(text, queues);
+}
+
+static void the_lowest_free_queues_are_chosen_and_0_last(void **state)
+{
+	int third = fake_netns_new();
+
+	(void)state;
+	assert_chosen(w.pod_a, "a", "host0", 2, "1 2");
+	world_grant(&w, w.pod_b, "b", "eth7", "host0", QUEUES(4));
+	assert_chosen(w.pod_b, "b", "host0", 3, "3 5 6");
+	assert_chosen(third, "c", "host0", 2, "0 7");
+	assert_int_equal(revoked("c", ""), 1);
+	assert_chosen(third, "c", "host0", 1, "7");
+}
+
+static void all_may_be_chosen(void **state)
+{
+	struct answer a = grant_count(w.pod_b, "b", "host1", 1);
+
+	(void)state;
+	assert_int_equal(a.m->grant_lease->lease->queues[0], 0);
+	assert_true(a.m->grant_lease->lease->all_queues);
+	answer_done(&a);
+	assert_chosen(w.pod_a, "a", "host0", 8, "0 1 2 3 4 5 6 7");
+}
+
+static void too_few_free_queues_are_counted(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	world_grant(&w, w.pod_a, "a", "net1", "host0", QUEUES(0, 1, 2, 3, 4, 6));
+	a = grant_count(w.pod_b, "b", "host0", 3);
+	assert_int_equal(answer_code(&a), XSKD__CODE__RESOURCE_EXHAUSTED);
+	assert_non_null(strstr(answer_text(&a), "2 of the 8 queues of 'host0' are free, not 3"));
+	assert_non_null(strstr(answer_text(&a), "xskctl lease list"));
+	answer_done(&a);
+	assert_int_equal(w.core.leases.n, 1);
+	assert_chosen(w.pod_b, "b", "host0", 2, "5 7");
+}
+
+static void as_many_queues_again_are_the_same_lease(void **state)
+{
+	uint64_t first = granted_id(grant_count(w.pod_b, "b", "host0", 2));
+
+	(void)state;
+	assert_int_not_equal(first, 0);
+	assert_int_equal(granted_id(grant_count(w.pod_b, "b", "host0", 2)), first);
+	assert_int_equal(granted_id(grant(w.pod_b, "b", "net1", "host0", QUEUES(1, 2))), first);
+	assert_int_equal(code_of(grant_count(w.pod_b, "b", "host0", 3)),
+			 XSKD__CODE__ALREADY_EXISTS);
+	assert_int_equal(code_of(grant_count(w.pod_b, "b", "host1", 2)),
+			 XSKD__CODE__ALREADY_EXISTS);
+	assert_int_equal(w.core.leases.n, 1);
+}
+
+static void queues_are_named_or_counted(void **state)
+{
+	Xskd__GrantLeaseRequest m = EMPTY(grant_lease_request);
+	uint32_t queues[] = { 1 };
+
+	(void)state;
+	m.container = str("b");
+	m.interface = str("net1");
+	m.device = str("host0");
+	m.netns_fd = 1;
+	m.queues = queues;
+	m.n_queues = 1;
+	m.queue_count = 1;
+	assert_int_equal(code_of(ask(&w, &w.admin, CASE(GRANT_LEASE), &m, &w.pod_b, 1)),
+			 XSKD__CODE__INVALID_ARGUMENT);
+	assert_int_equal(code_of(grant_count(w.pod_b, "b", "host0", 1025)),
+			 XSKD__CODE__INVALID_ARGUMENT);
+	assert_int_equal(code_of(grant_count(w.pod_b, "b", "host0", UINT32_MAX)),
+			 XSKD__CODE__INVALID_ARGUMENT);
+	assert_int_equal(code_of(grant_count(w.pod_b, "b", "host0", 1024)),
+			 XSKD__CODE__RESOURCE_EXHAUSTED);
+}
+
+/* In device mode, too: the rest of the device is nobody's. */
+static void queues_of_a_pods_own_device_are_counted(void **state)
+{
+	Xskd__GrantLeaseRequest m = EMPTY(grant_lease_request);
+	struct answer a;
+
+	(void)state;
+	m.container = str("a");
+	m.interface = str("eth0");
+	m.netns_fd = 1;
+	m.queue_count = 3;
+	a = ask(&w, &w.admin, CASE(GRANT_LEASE), &m, &w.pod_a, 1);
+	assert_int_equal(a.m->grant_lease->lease->n_queues, 3);
+	assert_int_equal(a.m->grant_lease->lease->queues[0], 1);
+	assert_false(a.m->grant_lease->lease->all_queues);
+	answer_done(&a);
+}
+
 static void there_is_no_lease_for_the_hosts_namespace(void **state)
 {
 	Xskd__GrantLeaseRequest m = EMPTY(grant_lease_request);
@@ -215,6 +347,12 @@ int main(void)
 		world_test(an_interface_of_a_namespace_has_one_lease),
 		world_test(queues_do_not_overlap),
 		world_test(queues_are_named_in_order_and_once),
+		world_test(the_lowest_free_queues_are_chosen_and_0_last),
+		world_test(all_may_be_chosen),
+		world_test(too_few_free_queues_are_counted),
+		world_test(as_many_queues_again_are_the_same_lease),
+		world_test(queues_are_named_or_counted),
+		world_test(queues_of_a_pods_own_device_are_counted),
 		world_test(there_is_no_lease_for_the_hosts_namespace),
 		world_test(there_is_no_lease_of_a_device_that_is_not_there),
 		world_test(labels_have_bounds),

@@ -157,7 +157,8 @@ static void each_key_is_taken(void **state)
 			 "\"limits\": {\"connections\": 11, \"connectionsPerNetns\": 12,"
 			 "\"callsInFlight\": 13, \"callsPerNetns\": 15, \"callsPerSecond\": 16,"
 			 "\"queuedBytes\": 70000,"
-			 "\"socketsPerLease\": 14, \"umemBytesPerLease\": 5000000000}}"),
+			 "\"socketsPerLease\": 14, \"umemBytesPerLease\": 5000000000,"
+			 "\"transientGraceSeconds\": 17}}"),
 		0);
 	assert_string_equal(o.run_dir, "/r");
 	assert_string_equal(o.bpf_dir, "/b");
@@ -173,6 +174,7 @@ static void each_key_is_taken(void **state)
 	assert_int_equal(o.limits.queued_bytes, 70000);
 	assert_int_equal(o.limits.sockets_per_lease, 14);
 	assert_int_equal(o.limits.umem_bytes_per_lease, 5000000000);
+	assert_int_equal(o.limits.transient_grace, 17);
 	assert_int_equal(json(&o, "{}"), 0);
 	assert_int_equal(json(&o, "{\"handOff\": \"auto\", \"logFormat\": \"text\"}"), 0);
 	assert_false(o.two_phase);
@@ -194,6 +196,7 @@ static void numbers_have_bounds(void **state)
 		{ "queuedBytes", 65536, 64 * 1024 * 1024, true },
 		{ "socketsPerLease", 1, 4096, true },
 		{ "umemBytesPerLease", 4096, INT64_MAX, true },
+		{ "transientGraceSeconds", 1, 86400, true },
 	};
 	struct options o;
 	char text[128];

@@ -22,15 +22,21 @@ static int umem, object;
 static uint64_t ids[2];
 static struct answer held; /* of what went before the call: a client holds it */
 
+enum change {
+	CHANGES_NOTHING, /* the state after a success is the one before */
+	CHANGES,
+	CHANGES_IN_TIME, /* what it could not finish, a sweep does */
+	/*
+	 * A socket that was bound cannot be unbound: then all of the hand-off has to be forgotten.
+	 */
+	CHANGES_OR_ENDS,
+};
+
 struct scenario {
 	const char *name;
 	void (*prepare)(void);
 	struct answer (*act)(void);
-	bool changes; /* else the state after a success is the one before */
-	/*
-	 * A socket that was bound cannot be unbound: then all of the hand-off has to be forgotten.
-	 */
-	bool may_end;
+	enum change change;
 };
 
 /* ---- the calls ---- */
@@ -126,6 +132,28 @@ static struct answer act_grant_queues(void)
 	m.queues = queues;
 	m.n_queues = 2;
 	return ask(&w, &w.admin, CASE(GRANT_LEASE), &m, &w.pod_a, 1);
+}
+
+static struct answer act_grant_count(void)
+{
+	Xskd__GrantLeaseRequest m = EMPTY(grant_lease_request);
+
+	m.container = str("a");
+	m.interface = str("net1");
+	m.device = str("host0");
+	m.netns_fd = 1;
+	m.queue_count = 3;
+	return ask(&w, &w.admin, CASE(GRANT_LEASE), &m, &w.pod_a, 1);
+}
+
+/* Two programs that serve one container, and nobody else. */
+static void prepare_transient(void)
+{
+	world_load_transient(&w, fake_netns_home(), "host0");
+	world_load_transient(&w, w.pod_b, "eth0");
+	world_grant(&w, w.pod_b, "b", "net1", "host0", (const uint32_t[]){ 2, 3 }, 2);
+	world_grant(&w, w.pod_b, "b", "eth0", NULL, NULL, 0);
+	held = world_handoff(&w, &w.b, (const uint32_t[]){ 2 }, 1, false);
 }
 
 static void prepare_held(void)
@@ -266,28 +294,30 @@ static void prepare_nothing(void)
 }
 
 static const struct scenario scenarios[] = {
-	{ "GetInfo", prepare_pods, act_info, false, false },
-	{ "LoadProgram", prepare_nothing, act_load, true, false },
-	{ "LoadProgram, object", prepare_nothing, act_load_object, true, false },
-	{ "UnloadProgram", prepare_pods, act_unload, true, false },
-	{ "ListPrograms", prepare_pods, act_list_programs, false, false },
-	{ "GetProgram", prepare_pods, act_get_program, false, false },
-	{ "GrantLease", prepare_grant, act_grant, true, false },
-	{ "GrantLease, queues", prepare_pods, act_grant_queues, true, false },
-	{ "RevokeLease", prepare_held, act_revoke, true, false },
-	{ "RevokeLease, kept", prepare_kept, act_revoke, true, false },
-	{ "ListLeases", prepare_pods, act_list_leases, false, false },
-	{ "GetXskMap", prepare_pods, act_map, true, false },
-	{ "HandOffSocket", prepare_pods, act_handoff, true, false },
-	{ "HandOffSocket, keep", prepare_pods, act_keep, true, false },
-	{ "HandOffSocket, unbound", prepare_pods, act_unbound, true, false },
-	{ "HandOffSocket, resume", prepare_kept, act_resume, false, false },
-	{ "HandOffSocket, two phases", two_phases, act_handoff, true, false },
-	{ "BindSocket", prepare_half, act_bind, true, true },
-	{ "ReleaseSocket", prepare_held, act_release, true, false },
-	{ "ListSockets", prepare_held, act_list_sockets, false, false },
-	{ "GetStats", prepare_kept, act_stats, false, false },
-	{ "WatchEvents", prepare_pods, act_watch, true, false },
+	{ "GetInfo", prepare_pods, act_info, CHANGES_NOTHING },
+	{ "LoadProgram", prepare_nothing, act_load, CHANGES },
+	{ "LoadProgram, object", prepare_nothing, act_load_object, CHANGES },
+	{ "UnloadProgram", prepare_pods, act_unload, CHANGES },
+	{ "ListPrograms", prepare_pods, act_list_programs, CHANGES_NOTHING },
+	{ "GetProgram", prepare_pods, act_get_program, CHANGES_NOTHING },
+	{ "GrantLease", prepare_grant, act_grant, CHANGES },
+	{ "GrantLease, queues", prepare_pods, act_grant_queues, CHANGES },
+	{ "GrantLease, count", prepare_pods, act_grant_count, CHANGES },
+	{ "RevokeLease", prepare_held, act_revoke, CHANGES },
+	{ "RevokeLease, kept", prepare_kept, act_revoke, CHANGES },
+	{ "RevokeLease, transient", prepare_transient, act_revoke, CHANGES_IN_TIME },
+	{ "ListLeases", prepare_pods, act_list_leases, CHANGES_NOTHING },
+	{ "GetXskMap", prepare_pods, act_map, CHANGES },
+	{ "HandOffSocket", prepare_pods, act_handoff, CHANGES },
+	{ "HandOffSocket, keep", prepare_pods, act_keep, CHANGES },
+	{ "HandOffSocket, unbound", prepare_pods, act_unbound, CHANGES },
+	{ "HandOffSocket, resume", prepare_kept, act_resume, CHANGES_NOTHING },
+	{ "HandOffSocket, two phases", two_phases, act_handoff, CHANGES },
+	{ "BindSocket", prepare_half, act_bind, CHANGES_OR_ENDS },
+	{ "ReleaseSocket", prepare_held, act_release, CHANGES },
+	{ "ListSockets", prepare_held, act_list_sockets, CHANGES_NOTHING },
+	{ "GetStats", prepare_kept, act_stats, CHANGES_NOTHING },
+	{ "WatchEvents", prepare_pods, act_watch, CHANGES },
 };
 
 /* ---- the trial ---- */
@@ -321,6 +351,8 @@ static void try_one(const struct scenario *s, int what, unsigned int nth, struct
 	fake_kernel_fail(0, 0);
 	out->code = answer_code(&a);
 	out->has_text = a.refused || *answer_text(&a);
+	if (s->change == CHANGES_IN_TIME)
+		world_sweep(&w);
 	out->after = world_print(&w);
 	out->socks = w.core.socks.n;
 	answer_done(&a);
@@ -342,7 +374,7 @@ static bool judge(const struct scenario *s, int what, unsigned int nth, const st
 	bool as_it_was = !strcmp(t->after, good->before), done = !strcmp(t->after, good->after);
 	bool told = t->code == XSKD__CODE__OK || t->has_text;
 
-	if (told && (as_it_was || done || (s->may_end && !t->socks)))
+	if (told && (as_it_was || done || (s->change == CHANGES_OR_ENDS && !t->socks)))
 		return true;
 	fprintf(stderr,
 		"%s, %s %u fails: code %d%s, and left is neither of\n%s--- or\n%s--- but\n%s",
@@ -358,7 +390,7 @@ static bool try_all(const struct scenario *s, int what)
 
 	try_one(s, what, 0, &good);
 	all_good = good.code == XSKD__CODE__OK && !good.has_failed &&
-		   s->changes == (strcmp(good.before, good.after) != 0);
+		   (s->change != CHANGES_NOTHING) == (strcmp(good.before, good.after) != 0);
 	if (!all_good)
 		fprintf(stderr, "%s does not succeed: %d\n%s---\n%s", s->name, good.code,
 			good.before, good.after);

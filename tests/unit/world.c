@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "sweep.h"
+
 struct audited audited;
 void (*world_outside)(bool outside);
 
@@ -21,6 +23,7 @@ static const struct limits limits = {
 	.queued_bytes = 65536,
 	.sockets_per_lease = 64,
 	.umem_bytes_per_lease = 64 * 1024 * 1024,
+	.transient_grace = 60,
 };
 
 /* What a test stands on must not fail: there is nothing to be learnt from going on. */
@@ -343,7 +346,7 @@ static void must_be_ok(const struct answer *a)
 		must(false, answer_text(a));
 }
 
-uint32_t world_load(struct world *w, int netns, const char *interface)
+static uint32_t load(struct world *w, int netns, const char *interface, bool transient)
 {
 	bool home = netns == fake_netns_home();
 	Xskd__LoadProgramRequest m;
@@ -353,11 +356,22 @@ uint32_t world_load(struct world *w, int netns, const char *interface)
 	xskd__load_program_request__init(&m);
 	m.interface = str(interface);
 	m.netns_fd = home ? 0 : 1;
+	m.transient = transient;
 	a = ask(w, &w->admin, XSKD__REQUEST__CALL_LOAD_PROGRAM, &m, &netns, home ? 0 : 1);
 	must_be_ok(&a);
 	id = a.m->load_program->program->id;
 	answer_done(&a);
 	return id;
+}
+
+uint32_t world_load(struct world *w, int netns, const char *interface)
+{
+	return load(w, netns, interface, false);
+}
+
+uint32_t world_load_transient(struct world *w, int netns, const char *interface)
+{
+	return load(w, netns, interface, true);
 }
 
 uint64_t world_grant(struct world *w, int netns, const char *container, const char *interface,
@@ -414,6 +428,17 @@ struct answer world_handoff(struct world *w, const struct peer *peer, const uint
 	return ask(w, peer, XSKD__REQUEST__CALL_HAND_OFF_SOCKET, &m, &umem, 1);
 }
 
+void world_sweep(struct world *w)
+{
+	struct sweep *sweep = sweep_new(&w->core);
+
+	if (!sweep)
+		return;
+	sweep_look(sweep);
+	sweep_note(&w->core, sweep);
+	sweep_free(sweep);
+}
+
 /* ---- printing ---- */
 
 /* Inodes are others in each world. */
@@ -428,9 +453,11 @@ static const char *place(const struct world *w, ino_t inode)
 static void print_program(FILE *out, const struct world *w, const struct program *p)
 {
 	fprintf(out,
-		"program '%s' on '%s' of %s, ifindex %u, mode %d, custom %d, given %d, served %lu\n",
+		"program '%s' on '%s' of %s, ifindex %u, mode %d, custom %d, given %d, served %lu, "
+		"transient %d, leases %u%s%s\n",
 		p->m->name, p->m->interface, place(w, p->inode), p->m->ifindex, (int)p->m->mode,
-		p->m->custom, p->m->map_given, p->served);
+		p->m->custom, p->m->map_given, p->served, p->m->transient, p->m->leases,
+		p->leaving ? ", leaving" : "", p->holds ? ", held" : "");
 }
 
 static void print_lease(FILE *out, const struct world *w, const struct lease *l)

@@ -119,6 +119,7 @@ static inline char *str(const char *s)
 
 /* world_load() - the default program. Return: its id. */
 uint32_t world_load(struct world *w, int netns, const char *interface);
+uint32_t world_load_transient(struct world *w, int netns, const char *interface);
 
 /* world_grant() - @device NULL: device mode; @n 0: all queues. Return: the lease's id. */
 uint64_t world_grant(struct world *w, int netns, const char *container, const char *interface,
@@ -135,6 +136,9 @@ int world_umem(uint64_t size);
 /* world_handoff() - request one socket for each of @queues, with a UMEM of 16 frames. */
 struct answer world_handoff(struct world *w, const struct peer *peer, const uint32_t *queues,
 			    size_t n, bool keep);
+
+/* world_sweep() - one sweep, from its beginning to its end. */
+void world_sweep(struct world *w);
 
 /*
  * world_print() - all that could tell one state from another, without numbers that only grow. Freed
