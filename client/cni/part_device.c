@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The device itself: found, claimed and recorded; then moved into the pod, and home again. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "attach.h"
+#include "device.h"
+#include "log.h"
+
+/* Hardware of a namespace that has ended comes home behind the scenes (net/core/net_namespace.c).
+ */
+#define HOMECOMING_MS 5000
+
+static json_t *record_of(const struct attach *a)
+{
+	return json_object_get(a->journal->json, "device");
+}
+
+static const char *old_name(const struct attach *a)
+{
+	const char *name = json_string_value(json_object_get(record_of(a), "name"));
+
+	return name ? name : "";
+}
+
+/* ---- part_device ---- */
+
+static bool is_allowed(const struct attach *a)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(a->conf->allow_in_use, i, name)
+	{
+		if (!strcmp(json_string_value(name), a->link.name))
+			return true;
+	}
+	return false;
+}
+
+struct holder {
+	const struct journals *all;
+	const char *wanted;
+	struct fail *fail;
+};
+
+/* For the message: who has the device that is not on the host. */
+static bool name_holder(void *arg, const char *name)
+{
+	const struct holder *holder = arg;
+	struct journal j = JOURNAL_INIT;
+	struct fail ignored;
+	bool found = false;
+
+	if (journal_open_name(&j, holder->all, name, false, &ignored) == 0) {
+		const json_t *device = json_object_get(j.json, "device");
+		const char *keys[] = { "name", "bus", "mac", "permanent" };
+
+		for (size_t i = 0; i < ARRAY_SIZE(keys) && !found; i++) {
+			const char *text = json_string_value(json_object_get(device, keys[i]));
+
+			found = text && !strcmp(text, holder->wanted);
+		}
+		if (found)
+			fail_set(holder->fail, FAIL_DEVICE,
+				 "device '%s' is with container '%s' (pod %s) until that ends",
+				 holder->wanted, journal_text(&j, "container"),
+				 journal_text(&j, "pod"));
+	}
+	journal_done(&j);
+	return found;
+}
+
+static int find_on_host(struct attach *a)
+{
+	const struct conf *conf = a->conf;
+
+	if (!*conf->device)
+		return fail_set(a->fail, FAIL_CONFIG,
+				"no device: set \"device\" to a name, PCI address or MAC (or have "
+				"multus give a deviceID)");
+	if (device_find(&a->host.rtnl, a->host.ethtool, conf->device, &a->link, a->fail) < 0) {
+		struct holder holder = { a->journal->all, conf->device, a->fail };
+
+		if (a->fail->code == FAIL_DEVICE)
+			(void)!journals_each(a->journal->all, JOURNAL_ATTACHED, name_holder,
+					     &holder);
+		return -1;
+	}
+	a->at = &a->host;
+	if (is_allowed(a))
+		return 0;
+	return device_check_free(&a->host.rtnl, &a->link, a->fail);
+}
+
+/* Two ADDs may have found the same device: the second one finds that it has gone. */
+static int take(struct attach *a)
+{
+	char name[IFNAMSIZ];
+
+	memcpy(name, a->link.name, sizeof(name));
+	if (journals_claim(a->journal->all, name, &a->held, a->fail) < 0)
+		return -1;
+	return find_on_host(a);
+}
+
+static int check_name_free(struct attach *a)
+{
+	struct link other;
+	int err = rtnl_link(&a->pod.rtnl, a->env->ifname, 0, &other);
+
+	if (err == -ENODEV)
+		return 0;
+	if (err < 0)
+		return fail_errno(a->fail, FAIL_IO, err, "cannot look into the pod's namespace");
+	return fail_set(a->fail, FAIL_NAME,
+			"the pod has an interface '%s' already: CNI_IFNAME must be free",
+			a->env->ifname);
+}
+
+static int find_in_pod(struct attach *a)
+{
+	const struct conf *conf = a->conf;
+	int err;
+
+	if (conf->has_mac || conf->mtu || conf->channels || conf->busy_poll)
+		return fail_set(
+			a->fail, FAIL_CONFIG,
+			"mac, mtu, channels and busyPoll are for the plugin that makes '%s', "
+			"earlier in the chain",
+			a->env->ifname);
+	err = rtnl_link(&a->pod.rtnl, a->env->ifname, 0, &a->link);
+
+	a->at = &a->pod;
+	return err < 0 ? fail_errno(a->fail, FAIL_DEVICE, err,
+				    "cannot find the interface '%s' of prevResult in the pod",
+				    a->env->ifname)
+		       : 0;
+}
+
+static int note_pod(struct attach *a)
+{
+	const struct env *env = a->env;
+
+	if (!*env->pod)
+		return 0;
+	return journal_set(a->journal, "pod", json_sprintf("%s/%s", env->namespace, env->pod),
+			   a->fail);
+}
+
+static int device_add(struct attach *a)
+{
+	json_t *record;
+
+	if (a->kind == ATTACH_THERE) {
+		if (find_in_pod(a) < 0)
+			return -1;
+	} else if (find_on_host(a) < 0) {
+		return -1;
+	}
+	if (a->kind == ATTACH_MOVED && (take(a) < 0 || check_name_free(a) < 0))
+		return -1;
+	record = device_record(&a->at->rtnl, a->at->ethtool, &a->link);
+	if (!record)
+		return fail_set(a->fail, FAIL_IO, "cannot read the state of device '%s'",
+				a->link.name);
+	return journal_set(a->journal, "device", record, a->fail) < 0 || note_pod(a) < 0
+		       ? -1
+		       : journal_write(a->journal, a->fail);
+}
+
+/* Its record is the last thing to go, with all of the attachment. */
+static int device_del(struct attach *a)
+{
+	(void)a;
+	return 0;
+}
+
+static int device_check(struct attach *a)
+{
+	struct place *expected = a->kind == ATTACH_QUEUES ? &a->host : &a->pod;
+
+	if (a->at != expected)
+		return fail_set(a->fail, FAIL_CHANGED, "device '%s' is not %s any more",
+				old_name(a),
+				a->kind == ATTACH_QUEUES ? "on the host" : "in the pod");
+	if (a->kind != ATTACH_QUEUES && strcmp(a->link.name, a->env->ifname) != 0)
+		return fail_set(a->fail, FAIL_CHANGED, "interface '%s' was renamed to '%s'",
+				a->env->ifname, a->link.name);
+	if (a->kind != ATTACH_QUEUES && !a->link.up)
+		return fail_set(a->fail, FAIL_CHANGED, "interface '%s' is down", a->link.name);
+	return 0;
+}
+
+const struct part part_device = {
+	.name = "record",
+	.kinds = 1U << ATTACH_MOVED | 1U << ATTACH_THERE | 1U << ATTACH_QUEUES,
+	.add = device_add,
+	.del = device_del,
+	.check = device_check,
+};
+
+/* ---- part_move ---- */
+
+static int move_add(struct attach *a)
+{
+	const struct link_change change = { .netns_fd = a->pod.netns, .name = a->env->ifname };
+	uint32_t ifindex = a->link.ifindex;
+	int err = rtnl_change(&a->host.rtnl, ifindex, &change);
+
+	if (err < 0)
+		return attach_refused(a, &a->host, err, "move into the pod the device");
+	err = rtnl_link(&a->pod.rtnl, a->env->ifname, 0, &a->link);
+	if (err < 0)
+		return fail_errno(a->fail, FAIL_REFUSED, err, "cannot find '%s' after the move",
+				  a->env->ifname);
+	a->at = &a->pod;
+	return 0;
+}
+
+/* Under the name that the kernel gave it on its way home, if its own was taken. */
+static int wait_for_it(struct attach *a)
+{
+	const json_t *kind = json_object_get(record_of(a), "kind");
+	const struct timespec pause = { .tv_nsec = 20 * 1000000 };
+
+	/* What is made of software ends with its namespace. */
+	if (a->at || !kind || *json_string_value(kind))
+		return 0;
+	for (int waited = 0; waited < HOMECOMING_MS; waited += 20) {
+		int err = device_again(&a->host.rtnl, a->host.ethtool, record_of(a), a->env->ifname,
+				       &a->link);
+
+		if (!err) {
+			a->at = &a->host;
+			return 0;
+		}
+		if (err != -ENODEV)
+			return fail_errno(a->fail, FAIL_IO, err, "cannot look for the device");
+		nanosleep(&pause, NULL);
+	}
+	return fail_set(a->fail, FAIL_DEVICE,
+			"device '%s' has not come home from the namespace that ended", old_name(a));
+}
+
+static int rename_home(struct attach *a)
+{
+	const struct link_change down = { .mask = IFF_UP };
+	const struct link_change name = { .name = old_name(a) };
+	int err = 0;
+
+	if (!strcmp(a->link.name, old_name(a)))
+		return 0;
+	/* Before 6.2 a device that is up does not take a new name. */
+	if (a->link.up)
+		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &down);
+	if (!err)
+		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &name);
+	if (err < 0)
+		return attach_refused(a, &a->host, err, "give its old name to");
+	return 0;
+}
+
+static int move_home(struct attach *a)
+{
+	const struct link_change change = { .netns_fd = a->host.netns, .name = old_name(a) };
+	int err = rtnl_change(&a->pod.rtnl, a->link.ifindex, &change);
+	struct link moved;
+
+	/* It may have moved all the same, and only its name was taken. */
+	if (err < 0 &&
+	    device_again(&a->host.rtnl, a->host.ethtool, record_of(a), a->env->ifname, &moved) < 0)
+		return attach_refused(a, &a->pod, err, "move home the device");
+	a->at = &a->host;
+	return 0;
+}
+
+static int move_del(struct attach *a)
+{
+	int err;
+
+	if (!record_of(a))
+		return 0;
+	if (a->pod.netns < 0 && wait_for_it(a) < 0)
+		return -1;
+	if (a->at == &a->pod && move_home(a) < 0)
+		return -1;
+	if (!a->at) {
+		log_warning("device '%s' has gone: there is nothing to bring home", old_name(a));
+		return 0;
+	}
+	err = device_again(&a->host.rtnl, a->host.ethtool, record_of(a), a->env->ifname, &a->link);
+	if (err < 0)
+		return fail_errno(a->fail, FAIL_IO, err, "cannot find '%s' on the host",
+				  old_name(a));
+	return rename_home(a);
+}
+
+static int move_check(struct attach *a)
+{
+	(void)a; /* part_device has looked where it is */
+	return 0;
+}
+
+const struct part part_move = {
+	.name = "device",
+	.kinds = 1U << ATTACH_MOVED,
+	.add = move_add,
+	.del = move_del,
+	.check = move_check,
+};
