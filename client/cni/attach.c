@@ -49,12 +49,22 @@ static bool is_strange(const struct attach *a)
 	return noted && (uint64_t)json_integer_value(noted) != a->cookie;
 }
 
+static void forget_pod(struct attach *a)
+{
+	rtnl_done(&a->pod.rtnl);
+	close_fdp(&a->pod.ethtool);
+	close_fdp(&a->pod.netns);
+	a->pod = (struct place){ -1, -1, RTNL_INIT };
+}
+
 static int open_pod(struct attach *a, bool need)
 {
+	/* A runtime may have forgotten it by the time of DEL. */
+	const char *path = *a->env->netns ? a->env->netns : journal_text(a->journal, "netns");
 	struct fail *fail = a->fail;
 	int err;
 
-	if (!*a->env->netns || netns_open(a->env->netns, &a->pod.netns, fail) < 0) {
+	if (!*path || netns_open(path, &a->pod.netns, fail) < 0) {
 		if (need)
 			return -1;
 		fail->code = 0;
@@ -65,16 +75,13 @@ static int open_pod(struct attach *a, bool need)
 		err = netns_cookie(a->pod.rtnl.fd, &a->cookie);
 	if (err < 0)
 		return fail_errno(fail, FAIL_NETNS, err, "cannot enter the network namespace '%s'",
-				  a->env->netns);
+				  path);
 	if (is_strange(a) && need)
 		return fail_set(fail, FAIL_NETNS,
-				"'%s' is not the network namespace that '%s' was attached to",
-				a->env->netns, a->env->container);
-	if (is_strange(a)) {
-		rtnl_done(&a->pod.rtnl);
-		close_fdp(&a->pod.netns);
-		a->pod.netns = -1;
-	}
+				"'%s' is not the network namespace that '%s' was attached to", path,
+				a->env->container);
+	if (is_strange(a))
+		forget_pod(a);
 	return 0;
 }
 
@@ -90,8 +97,7 @@ static enum attach_kind find_kind(const struct attach *a)
 	}
 	if (a->conf->queue_mode)
 		return ATTACH_QUEUES;
-	json_array_foreach(json_object_get(a->conf->prev_result, "interfaces"), i, interface)
-	{
+	json_array_foreach (json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
 		const char *name = json_string_value(json_object_get(interface, "name"));
 		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
 
@@ -167,23 +173,27 @@ int attach_refused(struct attach *a, struct place *at, int err, const char *what
 static int locate(struct attach *a)
 {
 	const json_t *record = json_object_get(a->journal->json, "device");
-	struct place *const order[] = { &a->pod, &a->host };
+	struct place *const places[] = { &a->pod, &a->host };
+	struct link link;
+	int best = 0;
 
 	a->at = NULL;
-	for (size_t i = 0; record && i < ARRAY_SIZE(order); i++) {
-		int err;
+	for (size_t i = 0; record && i < ARRAY_SIZE(places); i++) {
+		bool in_pod = places[i] == &a->pod;
+		int sure;
 
-		if (order[i]->netns < 0 || (order[i] == &a->pod && a->kind == ATTACH_QUEUES))
+		if (places[i]->netns < 0 || (in_pod && a->kind == ATTACH_QUEUES))
 			continue;
-		err = device_again(&order[i]->rtnl, order[i]->ethtool, record, a->env->ifname,
-				   &a->link);
-		if (!err) {
-			a->at = order[i];
-			return 0;
-		}
-		if (err != -ENODEV)
-			return fail_errno(a->fail, FAIL_IO, err, "cannot look for device '%s'",
+		sure = device_again(&places[i]->rtnl, places[i]->ethtool, record, a->env->ifname,
+				    in_pod, &link);
+		if (sure < 0)
+			return fail_errno(a->fail, FAIL_IO, sure, "cannot look for device '%s'",
 					  json_string_value(json_object_get(record, "name")));
+		if (sure > best) {
+			best = sure;
+			a->at = places[i];
+			a->link = link;
+		}
 	}
 	return 0;
 }

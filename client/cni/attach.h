@@ -32,6 +32,7 @@ struct attach {
 	struct journal *journal;
 	struct fail *fail;
 	enum attach_kind kind;
+	bool patient; /* wait for what takes its time: it is this attachment that is asked for */
 	struct place host, pod;
 	uint64_t cookie;  /* of the pod's namespace */
 	struct xskd *x;   /* attach_daemon() */

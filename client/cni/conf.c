@@ -114,8 +114,7 @@ static int read_queues(const struct at *at, enum verb verb, struct conf *conf)
 		if (args_queues(json_string_value(value), &conf->queues, why) < 0)
 			return value_bad(at, "queues", why);
 	} else if (json_is_array(value) && json_array_size(value)) {
-		json_array_foreach(value, i, item)
-		{
+		json_array_foreach (value, i, item) {
 			if (append_queue(at, conf, item) < 0)
 				return -1;
 		}
@@ -162,8 +161,7 @@ static int read_constants(const struct at *at, struct conf *conf)
 	conf->constant_words = calloc(n + 1, sizeof(*conf->constant_words));
 	if (!conf->constants || !conf->constant_words)
 		return fail_errno(at->fail, FAIL_IO, -ENOMEM, "cannot read the configuration");
-	json_object_foreach(value, name, item)
-	{
+	json_object_foreach (value, name, item) {
 		if (read_constant(&inside, conf, name, item) < 0)
 			return -1;
 	}
@@ -325,8 +323,7 @@ static int read_filters(const struct at *at, enum verb verb, struct conf *conf)
 		return 0;
 	if (!json_is_array(value) || json_array_size(value) > CONF_FILTERS_MAX)
 		return value_bad(at, "filters", "want an array of at most 64 rules");
-	json_array_foreach(value, i, item)
-	{
+	json_array_foreach (value, i, item) {
 		char prefix[32];
 		const struct at inside = { item, prefix, at->fail };
 
@@ -346,8 +343,7 @@ static int read_allow(const struct at *at, struct conf *conf)
 	conf->allow_in_use = value;
 	if (value && !json_is_array(value))
 		return value_bad(at, "allowInUse", "want an array of names of devices");
-	json_array_foreach(value, i, item)
-	{
+	json_array_foreach (value, i, item) {
 		if (!json_is_string(item) || !env_is_ifname(json_string_value(item)))
 			return value_bad(at, "allowInUse", "want an array of names of devices");
 	}

@@ -183,38 +183,59 @@ json_t *device_record(struct rtnl *rtnl, int ethtool, const struct link *link)
 struct again {
 	int ethtool;
 	const char *name, *pod_name, *kind, *mac, *new_mac, *permanent, *bus;
-	uint32_t ifindex;
+	uint32_t ifindex, pod_ifindex;
+	bool in_pod;
 	struct link *out;
+	int best;
 };
 
-/*
- * Hardware is known by its burnt-in address and its place on the bus, under whatever name the
- * kernel has brought it home. A device of software has neither: it must have a name or index that
- * it was given, and the MAC, for the devices on top of it may have its MAC too.
- */
-static bool is_again(void *arg, const struct link *link)
+enum sureness {
+	NOT_IT = 0,
+	TWO_OF_THREE = 2, /* of name, index and MAC: any one of them may have been changed */
+	ALL_THREE = 3,
+	CERTAIN = 4,
+};
+
+/* Burnt-in address and place on the bus: under whatever name the kernel has brought it home. */
+static int compare_hardware(const struct again *again, const struct link *link, bool named)
 {
-	const struct again *again = arg;
 	char mac[3 * LINK_ADDRESS_MAX], bus[ETHTOOL_BUSINFO_LEN];
-	bool named = !strcmp(link->name, again->name) || !strcmp(link->name, again->pod_name) ||
-		     link->ifindex == again->ifindex;
+
+	if (strcmp(device_mac(link->permanent, link->permanent_len, mac), again->permanent) != 0)
+		return NOT_IT;
+	ethtool_bus(again->ethtool, link->name, bus);
+	return !strcmp(bus, again->bus) && (*bus || named) ? CERTAIN : NOT_IT;
+}
+
+static int compare(const struct again *again, const struct link *link)
+{
+	char mac[3 * LINK_ADDRESS_MAX];
+	bool named = !strcmp(link->name, again->name) || !strcmp(link->name, again->pod_name);
+	bool numbered = link->ifindex == again->ifindex || link->ifindex == again->pod_ifindex;
+	int score;
 
 	if (link->loopback || strcmp(link->kind, again->kind) != 0)
-		return false;
-	if (*again->permanent) {
-		if (strcmp(device_mac(link->permanent, link->permanent_len, mac),
-			   again->permanent) != 0)
-			return false;
-		ethtool_bus(again->ethtool, link->name, bus);
-		if (strcmp(bus, again->bus) != 0 || (!*bus && !named))
-			return false;
-	} else {
-		device_mac(link->mac, link->mac_len, mac);
-		if (!named || (strcmp(mac, again->mac) != 0 && strcmp(mac, again->new_mac) != 0))
-			return false;
+		return NOT_IT;
+	if (*again->permanent)
+		return compare_hardware(again, link, named || numbered);
+	/* The kernel gives an index to no other device while this one has it. */
+	if (again->in_pod && again->pod_ifindex)
+		return link->ifindex == again->pod_ifindex ? CERTAIN : NOT_IT;
+	device_mac(link->mac, link->mac_len, mac);
+	score = named + numbered + (!strcmp(mac, again->mac) || !strcmp(mac, again->new_mac));
+	return score >= TWO_OF_THREE ? score : NOT_IT;
+}
+
+static bool take_best(void *arg, const struct link *link)
+{
+	struct again *again = arg;
+	int score = compare(again, link);
+
+	if (score > again->best) {
+		again->best = score;
+		*again->out = *link;
 	}
-	*again->out = *link;
-	return true;
+	return false;
 }
 
 static const char *text(const json_t *record, const char *key)
@@ -225,7 +246,7 @@ static const char *text(const json_t *record, const char *key)
 }
 
 int device_again(struct rtnl *rtnl, int ethtool, const json_t *record, const char *pod_name,
-		 struct link *out)
+		 bool in_pod, struct link *out)
 {
 	struct again again = {
 		.ethtool = ethtool,
@@ -237,9 +258,11 @@ int device_again(struct rtnl *rtnl, int ethtool, const json_t *record, const cha
 		.permanent = text(record, "permanent"),
 		.bus = text(record, "bus"),
 		.ifindex = (uint32_t)json_integer_value(json_object_get(record, "ifindex")),
+		.pod_ifindex = (uint32_t)json_integer_value(json_object_get(record, "podIfindex")),
+		.in_pod = in_pod,
 		.out = out,
 	};
-	int err = rtnl_each_link(rtnl, is_again, &again);
+	int err = rtnl_each_link(rtnl, take_best, &again);
 
-	return err < 0 ? err : err ? 0 : -ENODEV;
+	return err < 0 ? err : again.best;
 }

@@ -25,9 +25,14 @@ int device_check_free(struct rtnl *rtnl, const struct link *link, struct fail *f
 /* device_record() - how it is now, for device_is() and for giving it back; NULL: no memory. */
 json_t *device_record(struct rtnl *rtnl, int ethtool, const struct link *link) must_check;
 
-/* device_again() - find the recorded device; -ENODEV: it is not in this namespace. */
+/*
+ * device_again() - find the recorded device in this namespace. Return: how sure that is, above 0;
+ * 0: it is not here; or a negative errno. There may be a lookalike in the other namespace: take the
+ * surer one.
+ * @pod_name: what it is called in the pod.
+ */
 int device_again(struct rtnl *rtnl, int ethtool, const json_t *record, const char *pod_name,
-		 struct link *out) must_check;
+		 bool in_pod, struct link *out) must_check;
 
 /* device_mac() - printed as usual. */
 const char *device_mac(const uint8_t *mac, size_t len, char out[3 * LINK_ADDRESS_MAX]);

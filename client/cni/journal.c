@@ -123,10 +123,9 @@ int journals_claim(const struct journals *journals, const char *device, struct h
 	return err < 0 ? fail_errno(fail, FAIL_IO, err, "cannot lock device '%s'", device) : 0;
 }
 
-int journals_each(const struct journals *journals, enum journal_place place,
-		  bool (*fn)(void *arg, const char *name), void *arg)
+static int each(int at, bool hidden, bool (*fn)(void *arg, const char *name), void *arg)
 {
-	int fd = openat(journals->dir[place], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 
@@ -137,11 +136,35 @@ int journals_each(const struct journals *journals, enum journal_place place,
 		return err;
 	}
 	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] != '.' && strchr(entry->d_name, '@') && fn(arg, entry->d_name))
+		if (strchr(entry->d_name, '@') && (entry->d_name[0] == '.') == hidden &&
+		    fn(arg, entry->d_name))
 			break;
 	}
 	closedir(dir);
 	return 0;
+}
+
+int journals_each(const struct journals *journals, enum journal_place place,
+		  bool (*fn)(void *arg, const char *name), void *arg)
+{
+	return each(journals->dir[place], false, fn, arg);
+}
+
+/* Whoever wrote it holds the lock, or was killed. */
+static bool remove_aside(void *arg, const char *name)
+{
+	const struct journals *journals = arg;
+	struct held held = HELD_NONE;
+
+	if (lock_take(journals, name + 1, false, &held) == 0)
+		unlinkat(journals->dir[JOURNAL_PENDING], name, 0);
+	held_drop(&held);
+	return false;
+}
+
+int journals_tidy(struct journals *journals)
+{
+	return each(journals->dir[JOURNAL_PENDING], true, remove_aside, journals);
 }
 
 /* ---- one ---- */
@@ -162,10 +185,10 @@ bool journal_key(const char *name, char out_container[ENV_CONTAINER_MAX + IFNAMS
 	return env_is_container(out_container) && env_is_ifname(*out_ifname);
 }
 
-static json_t *read_record(const struct journal *j, enum journal_place place)
+json_t *journal_peek(const struct journals *journals, enum journal_place place, const char *name)
 {
 	cleanup(close_fdp) int fd =
-		openat(j->all->dir[place], j->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		openat(journals->dir[place], name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	return fd < 0 ? NULL : json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
 }
@@ -176,7 +199,7 @@ static void read_journal(struct journal *j)
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		j->place = order[i];
-		j->json = read_record(j, order[i]);
+		j->json = journal_peek(j->all, order[i], j->name);
 		if (j->json && !strcmp(journal_text(j, "bootID"), j->all->boot_id) &&
 		    journal_number(j, "format") == RECORD_FORMAT)
 			return;
@@ -253,9 +276,12 @@ int journal_write(struct journal *j, struct fail *fail)
 {
 	cleanup(freep) char *text = json_dumps(j->json, JSON_INDENT(1));
 	char aside[sizeof(j->name) + 1];
-	int dir = j->all->dir[j->place], err = text ? 0 : -ENOMEM;
+	int dir = j->all->dir[JOURNAL_PENDING], err = text ? 0 : -ENOMEM;
 
-	/* Whoever has the lock is the only one to write, so a fixed name will do. */
+	/*
+	 * Whoever has the lock is the only one to write, so a fixed name will do: one that a killed
+	 * run left is written over, or tidied up.
+	 */
 	snprintf(aside, sizeof(aside), ".%s", j->name);
 	if (!err) {
 		cleanup(close_fdp) int fd = openat(
@@ -263,7 +289,7 @@ int journal_write(struct journal *j, struct fail *fail)
 
 		err = fd < 0 ? -errno : write_whole(fd, text, strlen(text));
 	}
-	if (!err && renameat(dir, aside, dir, j->name) < 0)
+	if (!err && renameat(dir, aside, j->all->dir[j->place], j->name) < 0)
 		err = -errno;
 	if (err < 0) {
 		unlinkat(dir, aside, 0);

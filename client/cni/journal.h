@@ -53,6 +53,13 @@ void held_drop(struct held *held);
 int journals_each(const struct journals *journals, enum journal_place place,
 		  bool (*fn)(void *arg, const char *name), void *arg) must_check;
 
+/* journals_tidy() - remove what runs that were killed while writing have left. */
+int journals_tidy(struct journals *journals) must_check;
+
+/* journal_peek() - the record with that name, as it is now; NULL: there is none. */
+json_t *journal_peek(const struct journals *journals, enum journal_place place,
+		     const char *name) must_check;
+
 struct journal {
 	const struct journals *all;
 	char name[ENV_CONTAINER_MAX + IFNAMSIZ + 2];

@@ -9,8 +9,7 @@
 #include "device.h"
 #include "log.h"
 
-/* Hardware of a namespace that has ended comes home behind the scenes (net/core/net_namespace.c).
- */
+/* Hardware of a namespace that has ended comes home behind its back (net/core/net_namespace.c). */
 #define HOMECOMING_MS 5000
 
 static json_t *record_of(const struct attach *a)
@@ -32,8 +31,7 @@ static bool is_allowed(const struct attach *a)
 	const json_t *name;
 	size_t i;
 
-	json_array_foreach(a->conf->allow_in_use, i, name)
-	{
+	json_array_foreach (a->conf->allow_in_use, i, name) {
 		if (!strcmp(json_string_value(name), a->link.name))
 			return true;
 	}
@@ -49,27 +47,24 @@ struct holder {
 /* For the message: who has the device that is not on the host. */
 static bool name_holder(void *arg, const char *name)
 {
+	static const char *const keys[] = { "name", "bus", "mac", "permanent" };
 	const struct holder *holder = arg;
-	struct journal j = JOURNAL_INIT;
-	struct fail ignored;
+	cleanup(json_decrefp) json_t *record = journal_peek(holder->all, JOURNAL_ATTACHED, name);
+	const json_t *device = json_object_get(record, "device");
+	const char *container, *pod;
 	bool found = false;
 
-	if (journal_open_name(&j, holder->all, name, false, &ignored) == 0) {
-		const json_t *device = json_object_get(j.json, "device");
-		const char *keys[] = { "name", "bus", "mac", "permanent" };
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && !found; i++) {
+		const char *text = json_string_value(json_object_get(device, keys[i]));
 
-		for (size_t i = 0; i < ARRAY_SIZE(keys) && !found; i++) {
-			const char *text = json_string_value(json_object_get(device, keys[i]));
-
-			found = text && !strcmp(text, holder->wanted);
-		}
-		if (found)
-			fail_set(holder->fail, FAIL_DEVICE,
-				 "device '%s' is with container '%s' (pod %s) until that ends",
-				 holder->wanted, journal_text(&j, "container"),
-				 journal_text(&j, "pod"));
+		found = text && !strcmp(text, holder->wanted);
 	}
-	journal_done(&j);
+	container = json_string_value(json_object_get(record, "container"));
+	pod = json_string_value(json_object_get(record, "pod"));
+	if (found)
+		fail_set(holder->fail, FAIL_DEVICE,
+			 "device '%s' is with container '%s'%s%s%s until that ends", holder->wanted,
+			 container, pod ? " (pod " : "", pod ? pod : "", pod ? ")" : "");
 	return found;
 }
 
@@ -166,6 +161,8 @@ static int device_add(struct attach *a)
 	if (!record)
 		return fail_set(a->fail, FAIL_IO, "cannot read the state of device '%s'",
 				a->link.name);
+	if (a->kind == ATTACH_THERE)
+		json_object_set_new(record, "podIfindex", json_integer(a->link.ifindex));
 	return journal_set(a->journal, "device", record, a->fail) < 0 || note_pod(a) < 0
 		       ? -1
 		       : journal_write(a->journal, a->fail);
@@ -217,7 +214,21 @@ static int move_add(struct attach *a)
 		return fail_errno(a->fail, FAIL_REFUSED, err, "cannot find '%s' after the move",
 				  a->env->ifname);
 	a->at = &a->pod;
-	return 0;
+	if (json_object_set_new(record_of(a), "podIfindex", json_integer(a->link.ifindex)) < 0)
+		return fail_errno(a->fail, FAIL_IO, -ENOMEM, "cannot note the move");
+	return journal_write(a->journal, a->fail);
+}
+
+static int find_home(struct attach *a)
+{
+	int sure = device_again(&a->host.rtnl, a->host.ethtool, record_of(a), a->env->ifname, false,
+				&a->link);
+
+	if (sure > 0)
+		a->at = &a->host;
+	return sure < 0 ? fail_errno(a->fail, FAIL_IO, sure, "cannot look for device '%s'",
+				     old_name(a))
+			: 0;
 }
 
 /* Under the name that the kernel gave it on its way home, if its own was taken. */
@@ -229,16 +240,9 @@ static int wait_for_it(struct attach *a)
 	/* What is made of software ends with its namespace. */
 	if (a->at || !kind || *json_string_value(kind))
 		return 0;
-	for (int waited = 0; waited < HOMECOMING_MS; waited += 20) {
-		int err = device_again(&a->host.rtnl, a->host.ethtool, record_of(a), a->env->ifname,
-				       &a->link);
-
-		if (!err) {
-			a->at = &a->host;
-			return 0;
-		}
-		if (err != -ENODEV)
-			return fail_errno(a->fail, FAIL_IO, err, "cannot look for the device");
+	for (int waited = 0; waited < (a->patient ? HOMECOMING_MS : 20); waited += 20) {
+		if (find_home(a) < 0 || a->at)
+			return a->at ? 0 : -1;
 		nanosleep(&pause, NULL);
 	}
 	return fail_set(a->fail, FAIL_DEVICE,
@@ -260,6 +264,7 @@ static int rename_home(struct attach *a)
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &name);
 	if (err < 0)
 		return attach_refused(a, &a->host, err, "give its old name to");
+	a->link.up = false;
 	return 0;
 }
 
@@ -267,20 +272,19 @@ static int move_home(struct attach *a)
 {
 	const struct link_change change = { .netns_fd = a->host.netns, .name = old_name(a) };
 	int err = rtnl_change(&a->pod.rtnl, a->link.ifindex, &change);
-	struct link moved;
 
+	a->at = NULL;
+	/* A pod may have changed its MAC: its name is what we know it by now. */
+	if (!err && rtnl_link(&a->host.rtnl, old_name(a), 0, &a->link) == 0)
+		a->at = &a->host;
 	/* It may have moved all the same, and only its name was taken. */
-	if (err < 0 &&
-	    device_again(&a->host.rtnl, a->host.ethtool, record_of(a), a->env->ifname, &moved) < 0)
-		return attach_refused(a, &a->pod, err, "move home the device");
-	a->at = &a->host;
-	return 0;
+	else if (find_home(a) < 0)
+		return -1;
+	return a->at ? 0 : attach_refused(a, &a->pod, err, "move home the device");
 }
 
 static int move_del(struct attach *a)
 {
-	int err;
-
 	if (!record_of(a))
 		return 0;
 	if (a->pod.netns < 0 && wait_for_it(a) < 0)
@@ -291,10 +295,6 @@ static int move_del(struct attach *a)
 		log_warning("device '%s' has gone: there is nothing to bring home", old_name(a));
 		return 0;
 	}
-	err = device_again(&a->host.rtnl, a->host.ethtool, record_of(a), a->env->ifname, &a->link);
-	if (err < 0)
-		return fail_errno(a->fail, FAIL_IO, err, "cannot find '%s' on the host",
-				  old_name(a));
 	return rename_home(a);
 }
 

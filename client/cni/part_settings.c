@@ -247,14 +247,12 @@ static int restore_up(struct attach *a)
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &up);
 	if (err < 0)
 		return attach_refused(a, &a->host, err, "set up");
-	json_array_foreach(json_object_get(record_of(a), "addresses"), i, value)
-	{
+	json_array_foreach (json_object_get(record_of(a), "addresses"), i, value) {
 		err = rtnl_add_address(&a->host.rtnl, a->link.ifindex, json_string_value(value));
 		if (err < 0)
 			return attach_refused(a, &a->host, err, "give its address back to");
 	}
-	json_array_foreach(json_object_get(record_of(a), "routes"), i, value)
-	{
+	json_array_foreach (json_object_get(record_of(a), "routes"), i, value) {
 		err = rtnl_add_route(&a->host.rtnl, a->link.ifindex, value, NULL);
 		if (err < 0)
 			return attach_refused(a, &a->host, err, "give its routes back to");
@@ -273,16 +271,24 @@ static int settings_del(struct attach *a)
 		       : 0;
 }
 
+/* A later plugin of the chain may have changed them: prevResult has what they should be. */
 static int settings_check(struct attach *a)
 {
-	const struct conf *conf = a->conf;
+	const json_t *interface;
+	char mac[3 * LINK_ADDRESS_MAX];
+	size_t i;
 
-	if (conf->mtu && a->link.mtu != conf->mtu)
-		return fail_set(a->fail, FAIL_CHANGED, "'%s' has MTU %u, not %u", a->link.name,
-				a->link.mtu, conf->mtu);
-	if (conf->has_mac && memcmp(a->link.mac, conf->mac, MAC_SIZE) != 0)
-		return fail_set(a->fail, FAIL_CHANGED,
-				"'%s' has another MAC than the configured one", a->link.name);
+	device_mac(a->link.mac, a->link.mac_len, mac);
+	json_array_foreach (json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
+		const char *name = json_string_value(json_object_get(interface, "name"));
+		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
+		const char *expected = json_string_value(json_object_get(interface, "mac"));
+
+		if (name && sandbox && *sandbox && !strcmp(name, a->env->ifname) && expected &&
+		    *expected && strcasecmp(expected, mac) != 0)
+			return fail_set(a->fail, FAIL_CHANGED, "'%s' has the MAC %s, not %s",
+					a->link.name, mac, expected);
+	}
 	return 0;
 }
 

@@ -40,8 +40,7 @@ static void take_addresses(struct steer *s, const json_t *result)
 	const json_t *ip;
 	size_t i;
 
-	json_array_foreach(json_object_get(result, "ips"), i, ip)
-	{
+	json_array_foreach (json_object_get(result, "ips"), i, ip) {
 		const char *address = json_string_value(json_object_get(ip, "address"));
 		char *to = address && strchr(address, ':') ? s->ipv6 : s->ipv4;
 
@@ -64,11 +63,33 @@ static int cannot(struct steer *s, int err, const char *what)
 
 /* ---- adding ---- */
 
+/* Who looks whether another pod's ADD, not an administrator, has had rules heeded. */
+struct asker {
+	const struct steer *steer;
+	bool ours;
+};
+
+static bool ask_record(void *arg, const char *name)
+{
+	struct asker *asker = arg;
+	const struct attach *a = asker->steer->a;
+	cleanup(json_decrefp) json_t *record =
+		journal_peek(a->journal->all, JOURNAL_ATTACHED, name);
+	const char *device =
+		json_string_value(json_object_get(json_object_get(record, "device"), "name"));
+	const json_t *rules = json_object_get(record, "rules");
+
+	asker->ours = device && !strcmp(device, asker->steer->device) &&
+		      json_is_false(json_object_get(rules, "ntuple"));
+	return asker->ours;
+}
+
 static int note_before(struct steer *s)
 {
 	struct attach *a = s->a;
 	cleanup(freep) struct rule *rules = NULL;
 	json_t *locations = json_array();
+	struct asker asker = { s, false };
 	bool ntuple = false;
 	size_t n = 0;
 	int err = ethtool_rules(a->at->ethtool, s->device, &rules, &n);
@@ -83,9 +104,12 @@ static int note_before(struct steer *s)
 		return fail_errno(a->fail, FAIL_REFUSED, err, "cannot read the rules of '%s'",
 				  s->device);
 	}
-	return journal_note(a->journal, "rules",
-			    json_pack("{s:o, s:b}", "before", locations, "ntuple", ntuple),
-			    a->fail);
+	if (ntuple)
+		(void)!journals_each(a->journal->all, JOURNAL_ATTACHED, ask_record, &asker);
+	return journal_note(
+		a->journal, "rules",
+		json_pack("{s:o, s:b}", "before", locations, "ntuple", ntuple && !asker.ours),
+		a->fail);
 }
 
 static int make_group(struct steer *s)
@@ -199,8 +223,7 @@ static bool was_before(const json_t *before, uint32_t location)
 	const json_t *value;
 	size_t i;
 
-	json_array_foreach(before, i, value)
-	{
+	json_array_foreach (before, i, value) {
 		if (json_integer_value(value) == location)
 			return true;
 	}

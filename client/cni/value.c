@@ -89,8 +89,7 @@ int value_keys(const struct at *at, const char *const *known, enum verb verb)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)at->object, key, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)at->object, key, value) {
 		size_t i = 0;
 
 		while (known[i] && strcmp(known[i], key) != 0)

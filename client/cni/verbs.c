@@ -72,17 +72,19 @@ static bool finish_one(void *arg, const char *name)
 	return false;
 }
 
-static int finish_left(const struct journals *all, const char *except, struct fail *fail)
+static int finish_left(struct journals *all, const char *except, struct fail *fail)
 {
 	struct sweep sweep = { all, except, fail };
-	int err = journals_each(all, JOURNAL_PENDING, finish_one, &sweep);
+	int err = journals_tidy(all);
 
+	if (!err)
+		err = journals_each(all, JOURNAL_PENDING, finish_one, &sweep);
 	if (err < 0)
 		return fail_errno(fail, FAIL_IO, err, "cannot list what is left to be done");
 	return fail->code ? -1 : 0;
 }
 
-void finish_others(const struct journals *all, const struct env *env)
+void finish_others(struct journals *all, const struct env *env)
 {
 	struct fail ignored = { .code = 0 };
 	char name[ENV_CONTAINER_MAX + IFNAMSIZ + 2];
@@ -120,6 +122,10 @@ static int session_open(struct session *s, const struct env *env, const struct c
 	finish_others(&s->all, env);
 	if (journal_open(&s->journal, &s->all, env->container, env->ifname, true, fail) < 0)
 		return -1;
+	/* An ADD before this one was killed, and the runtime has not asked for its DEL. */
+	if (env->verb == VERB_ADD && s->journal.json && s->journal.place == JOURNAL_PENDING &&
+	    delete_recorded(&s->journal, fail) < 0)
+		return -1;
 	return attach_open(&s->attach, env, conf, &s->journal, need_pod, fail);
 }
 
@@ -136,9 +142,6 @@ int verb_add(const struct env *env, const struct conf *conf, json_t **out_result
 	struct session s = { .attach = { .journal = NULL } };
 	int err = session_open(&s, env, conf, true, fail);
 
-	/* An ADD before this one was killed, and the runtime has not asked for its DEL. */
-	if (!err && s.journal.json && s.journal.place == JOURNAL_PENDING)
-		err = attach_del(&s.attach);
 	if (!err)
 		err = attach_add(&s.attach);
 	if (!err) {
@@ -166,6 +169,7 @@ int verb_del(const struct env *env, const struct conf *conf, struct fail *fail)
 	struct session s = { .attach = { .journal = NULL } };
 	int err = session_open(&s, env, conf, false, fail);
 
+	s.attach.patient = true;
 	/* A pod must be able to end, whatever is wrong: the record says what is left to be done. */
 	if (!err && attach_del(&s.attach) < 0) {
 		log_warning("'%s' of container '%s' is left half attached for now: %s", env->ifname,
@@ -189,8 +193,7 @@ static bool is_valid(const struct conf *conf, const char *container, const char 
 	const json_t *list = json_object_get(conf->json, "cni.dev/valid-attachments"), *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach (list, i, item) {
 		const char *id = json_string_value(json_object_get(item, "containerID"));
 		const char *name = json_string_value(json_object_get(item, "ifname"));
 

@@ -25,7 +25,7 @@ int verb_status(const struct env *env, const struct conf *conf, struct fail *fai
  * finish_others() - what was left of other attachments than that of @env. It is not this run's
  * business if some of it cannot be finished yet: that is logged.
  */
-void finish_others(const struct journals *all, const struct env *env);
+void finish_others(struct journals *all, const struct env *env);
 
 /* reconcile() - finish what was left, below @socket_dir. -1: something is still left. */
 int reconcile(const char *socket_dir, struct fail *fail) must_check;
