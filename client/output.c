@@ -157,7 +157,7 @@ static void print_pairs(FILE *to, json_t *object)
 	json_t *value;
 	bool any = false;
 
-	json_object_foreach (object, key, value) {
+	json_object_foreach(object, key, value) {
 		if (any)
 			fputc(',', to);
 		output_safe(to, key);

@@ -108,7 +108,7 @@ static int set_limits(struct options *o, json_t *limits, struct fault *fault)
 
 	if (!json_is_object(limits))
 		return wrong(fault, "limits", "has to be an object");
-	json_object_foreach (limits, key, value) {
+	json_object_foreach(limits, key, value) {
 		int set =
 			set_number(o, limit_numbers, ARRAY_SIZE(limit_numbers), key, value, fault);
 
@@ -181,7 +181,7 @@ int options_parse_json(struct options *out, const char *text, size_t len, struct
 	if (!json_is_object(top))
 		err = fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
 				"it has to be a JSON object");
-	json_object_foreach (top, key, value) {
+	json_object_foreach(top, key, value) {
 		if (!err)
 			err = set_key(out, key, value, fault);
 	}

@@ -97,7 +97,7 @@ static enum attach_kind find_kind(const struct attach *a)
 	}
 	if (a->conf->queue_mode)
 		return ATTACH_QUEUES;
-	json_array_foreach (json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
+	json_array_foreach(json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
 		const char *name = json_string_value(json_object_get(interface, "name"));
 		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
 

@@ -114,7 +114,7 @@ static int read_queues(const struct at *at, enum verb verb, struct conf *conf)
 		if (args_queues(json_string_value(value), &conf->queues, why) < 0)
 			return value_bad(at, "queues", why);
 	} else if (json_is_array(value) && json_array_size(value)) {
-		json_array_foreach (value, i, item) {
+		json_array_foreach(value, i, item) {
 			if (append_queue(at, conf, item) < 0)
 				return -1;
 		}
@@ -161,7 +161,7 @@ static int read_constants(const struct at *at, struct conf *conf)
 	conf->constant_words = calloc(n + 1, sizeof(*conf->constant_words));
 	if (!conf->constants || !conf->constant_words)
 		return fail_errno(at->fail, FAIL_IO, -ENOMEM, "cannot read the configuration");
-	json_object_foreach (value, name, item) {
+	json_object_foreach(value, name, item) {
 		if (read_constant(&inside, conf, name, item) < 0)
 			return -1;
 	}
@@ -323,7 +323,7 @@ static int read_filters(const struct at *at, enum verb verb, struct conf *conf)
 		return 0;
 	if (!json_is_array(value) || json_array_size(value) > CONF_FILTERS_MAX)
 		return value_bad(at, "filters", "want an array of at most 64 rules");
-	json_array_foreach (value, i, item) {
+	json_array_foreach(value, i, item) {
 		char prefix[32];
 		const struct at inside = { item, prefix, at->fail };
 
@@ -343,35 +343,48 @@ static int read_allow(const struct at *at, struct conf *conf)
 	conf->allow_in_use = value;
 	if (value && !json_is_array(value))
 		return value_bad(at, "allowInUse", "want an array of names of devices");
-	json_array_foreach (value, i, item) {
+	json_array_foreach(value, i, item) {
 		if (!json_is_string(item) || !env_is_ifname(json_string_value(item)))
 			return value_bad(at, "allowInUse", "want an array of names of devices");
 	}
 	return 0;
 }
 
-static int read_others(const struct at *at, struct conf *conf)
+static int read_socket_dir(const struct at *at, struct conf *conf)
+{
+	int err = value_path(at, "socketDir", &conf->socket_dir);
+
+	if (!*conf->socket_dir)
+		conf->socket_dir = SOCKET_DIR;
+	return err;
+}
+
+static int read_ipam(const struct at *at, struct conf *conf)
 {
 	const json_t *ipam = value_get(at, "ipam");
-	const json_t *dns = value_get(at, "dns");
 	const struct at inside = { ipam, "ipam.", at->fail };
 
-	conf->prev_result = value_get(at, "prevResult");
-	if (conf->prev_result && !json_is_object(conf->prev_result))
-		return value_bad(at, "prevResult", "want an object");
-	if (dns && !json_is_object(dns))
-		return value_bad(at, "dns", "want an object");
 	if (ipam && !json_is_object(ipam))
 		return value_bad(at, "ipam", "want an object");
 	if (value_text(&inside, "type", VALUE_TEXT_MAX, &conf->ipam) < 0)
 		return -1;
-	if (strchr(conf->ipam, '/'))
-		return value_bad(&inside, "type", "want the name of a plugin, without a path");
-	if (value_path(at, "socketDir", &conf->socket_dir) < 0 ||
-	    value_path(at, "logFile", &conf->log_file) < 0)
-		return -1;
-	if (!*conf->socket_dir)
-		conf->socket_dir = SOCKET_DIR;
+	if (!strchr(conf->ipam, '/'))
+		return 0;
+	conf->ipam = "";
+	return value_bad(&inside, "type", "want the name of a plugin, without a path");
+}
+
+static int read_standard(const struct at *at, struct conf *conf)
+{
+	static const char *const objects[] = { "prevResult", "dns", "runtimeConfig" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
+		const json_t *value = value_get(at, objects[i]);
+
+		if (value && !json_is_object(value))
+			return value_bad(at, objects[i], "want an object");
+	}
+	conf->prev_result = value_get(at, "prevResult");
 	return 0;
 }
 
@@ -385,23 +398,35 @@ static int read_name(const struct at *at, struct conf *conf)
 		       : value_bad(at, "name", "want letters, digits, '_', '.' and '-'");
 }
 
-static int parse(const struct at *at, enum verb verb, struct conf *conf)
+/* DEL goes on: the record knows what to take back, and a pod must be able to end. */
+static bool goes_on(int err, const struct at *at, enum verb verb)
+{
+	if (err < 0 && verb == VERB_DEL) {
+		log_warning("%s; going by what was noted", at->fail->msg);
+		at->fail->code = 0;
+		return true;
+	}
+	return err == 0;
+}
+
+/* First of all, what a DEL cannot do without. */
+static bool parse(const struct at *at, enum verb verb, struct conf *conf)
 {
 	const struct at runtime = { value_get(at, "runtimeConfig"), "runtimeConfig.", at->fail };
 
-	if (read_version(at, conf) < 0)
-		return -1;
-	if (verb == VERB_VERSION)
-		return 0;
-	if (runtime.object && !json_is_object(runtime.object))
-		return value_bad(at, "runtimeConfig", "want an object");
-	if (read_others(at, conf) < 0 || value_keys(at, top_keys, verb) < 0 ||
-	    read_name(at, conf) < 0 || read_mode(at, conf) < 0 ||
-	    read_device(at, &runtime, conf) < 0 || read_queues(at, verb, conf) < 0 ||
-	    read_program(at, verb, conf) < 0 || read_settings(at, &runtime, verb, conf) < 0 ||
-	    read_filters(at, verb, conf) < 0)
-		return -1;
-	return read_allow(at, conf);
+	return goes_on(read_socket_dir(at, conf), at, verb) &&
+	       goes_on(read_ipam(at, conf), at, verb) &&
+	       goes_on(read_version(at, conf), at, verb) &&
+	       goes_on(read_standard(at, conf), at, verb) &&
+	       goes_on(value_path(at, "logFile", &conf->log_file), at, verb) &&
+	       goes_on(value_keys(at, top_keys, verb), at, verb) &&
+	       goes_on(read_name(at, conf), at, verb) && goes_on(read_mode(at, conf), at, verb) &&
+	       goes_on(read_device(at, &runtime, conf), at, verb) &&
+	       goes_on(read_queues(at, verb, conf), at, verb) &&
+	       goes_on(read_program(at, verb, conf), at, verb) &&
+	       goes_on(read_settings(at, &runtime, verb, conf), at, verb) &&
+	       goes_on(read_filters(at, verb, conf), at, verb) &&
+	       goes_on(read_allow(at, conf), at, verb);
 }
 
 int conf_parse(json_t *json, enum verb verb, struct conf *conf, struct fail *fail)
@@ -422,14 +447,9 @@ int conf_parse(json_t *json, enum verb verb, struct conf *conf, struct fail *fai
 	};
 	if (!json_is_object(json))
 		return fail_set(fail, FAIL_DECODE, "the configuration is no JSON object");
-	if (parse(&at, verb, conf) == 0)
-		return 0;
-	if (verb != VERB_DEL)
-		return -1;
-	/* The record knows what to take back, and a pod must be able to end. */
-	log_warning("%s; going by what was noted", fail->msg);
-	fail->code = 0;
-	return 0;
+	if (verb == VERB_VERSION)
+		return read_version(&at, conf);
+	return parse(&at, verb, conf) ? 0 : -1;
 }
 
 int conf_read(int fd, enum verb verb, struct conf *conf, struct fail *fail)

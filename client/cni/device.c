@@ -165,19 +165,18 @@ json_t *device_record(struct rtnl *rtnl, int ethtool, const struct link *link)
 	bool good = addresses && routes;
 
 	ethtool_bus(ethtool, link->name, bus);
-	good = good && rtnl_addresses(rtnl, link->ifindex, addresses) == 0 &&
-	       rtnl_routes(rtnl, link->ifindex, routes) == 0;
+	good = good && rtnl_save(rtnl, link->ifindex, addresses, routes) == 0;
 	if (!good) {
 		json_decref(addresses);
 		json_decref(routes);
 		return NULL;
 	}
-	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:o, s:o}", "name",
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o, s:o}", "name",
 			 link->name, "ifindex", (int)link->ifindex, "kind", link->kind, "mac",
 			 device_mac(link->mac, link->mac_len, mac), "permanent",
 			 device_mac(link->permanent, link->permanent_len, permanent), "bus", bus,
 			 "mtu", (int)link->mtu, "up", link->up, "promisc", link->promisc,
-			 "addresses", addresses, "routes", routes);
+			 "allmulti", link->allmulti, "addresses", addresses, "routes", routes);
 }
 
 struct again {

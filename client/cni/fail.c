@@ -65,16 +65,32 @@ int fail_xskd(struct fail *fail, const struct xskd *x, int err, const char *fmt,
 	return -1;
 }
 
+/*
+ * A text that may be another program's, and may have been cut within a character: what is not UTF-8
+ * would make no JSON.
+ */
+static json_t *text_json(char *text)
+{
+	json_t *value = json_string(text);
+
+	for (size_t len = strlen(text), cut = 1; !value && cut < 4 && cut <= len; cut++) {
+		text[len - cut] = '\0';
+		value = json_string(text);
+	}
+	for (char *c = text; !value && *c; c++)
+		*c = *c & 0x80 ? '?' : *c;
+	return value ? value : json_string(text);
+}
+
 void fail_print(const struct fail *fail, const char *cni_version)
 {
-	/* Of another program's making, for a delegate's; what is not UTF-8 would make no JSON. */
-	cleanup(json_decrefp) json_t *msg = json_string(fail->msg);
-	cleanup(json_decrefp) json_t *details = json_string(fail->details);
-	cleanup(json_decrefp) json_t *error =
-		json_pack("{s:s, s:i, s:O?}", "cniVersion", cni_version, "code", fail->code, "msg",
-			  msg ? msg : json_null());
+	struct fail copy = *fail;
+	cleanup(json_decrefp) json_t *msg = text_json(copy.msg);
+	cleanup(json_decrefp) json_t *details = text_json(copy.details);
+	cleanup(json_decrefp) json_t *error = json_pack(
+		"{s:s, s:i, s:O}", "cniVersion", cni_version, "code", fail->code, "msg", msg);
 
-	if (error && details && json_string_length(details))
+	if (error && json_string_length(details))
 		json_object_set(error, "details", details);
 	if (!error || json_dumpf(error, stdout, JSON_INDENT(4)) < 0)
 		printf("{ \"cniVersion\": \"%s\", \"code\": %d, \"msg\": \"out of memory\" }",

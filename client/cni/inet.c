@@ -82,6 +82,7 @@ int rtnl_add_address(struct rtnl *rtnl, uint32_t ifindex, const char *address)
 struct list {
 	uint32_t ifindex;
 	json_t *out;
+	bool whole; /* messages, in hexadecimal; else in words */
 	bool failed;
 };
 
@@ -89,6 +90,17 @@ static void append(struct list *list, json_t *value)
 {
 	if (!value || json_array_append_new(list->out, value) < 0)
 		list->failed = true;
+}
+
+static json_t *print_whole(struct nlmsghdr *reply)
+{
+	const uint8_t *bytes = NLMSG_DATA(reply);
+	size_t len = NLMSG_PAYLOAD(reply, 0);
+	cleanup(freep) char *text = malloc(2 * len + 1);
+
+	for (size_t i = 0; text && i < len; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	return text ? json_stringn(text, 2 * len) : NULL;
 }
 
 static bool list_address(void *arg, struct nlmsghdr *reply)
@@ -107,21 +119,28 @@ static bool list_address(void *arg, struct nlmsghdr *reply)
 			address = a;
 	}
 	if (address && RTA_PAYLOAD(address) >= size_of(info->ifa_family))
-		append(list,
-		       print_prefix(info->ifa_family, RTA_DATA(address), info->ifa_prefixlen));
+		append(list, list->whole ? print_whole(reply)
+					 : print_prefix(info->ifa_family, RTA_DATA(address),
+							info->ifa_prefixlen));
 	return false;
 }
 
-int rtnl_addresses(struct rtnl *rtnl, uint32_t ifindex, json_t *out)
+static int list_addresses(struct rtnl *rtnl, struct list *list)
 {
-	const struct ifaddrmsg info = { .ifa_index = ifindex };
-	struct list list = { ifindex, out, false };
+	const struct ifaddrmsg info = { .ifa_index = list->ifindex };
 	struct message m;
 	int err;
 
 	message_init(&m, RTM_GETADDR, NLM_F_DUMP, &info, sizeof(info));
-	err = rtnl_talk(rtnl, &m, list_address, &list);
-	return err < 0 ? err : list.failed ? -ENOMEM : 0;
+	err = rtnl_talk(rtnl, &m, list_address, list);
+	return err < 0 ? err : list->failed ? -ENOMEM : 0;
+}
+
+int rtnl_addresses(struct rtnl *rtnl, uint32_t ifindex, json_t *out)
+{
+	struct list list = { .ifindex = ifindex, .out = out };
+
+	return list_addresses(rtnl, &list);
 }
 
 /* ---- routes ---- */
@@ -198,8 +217,7 @@ int rtnl_add_route(struct rtnl *rtnl, uint32_t ifindex, const json_t *route, con
 /* What one route says that concerns us. */
 struct route {
 	const struct rtmsg *info;
-	struct rtattr *dst, *gw;
-	uint32_t oif, table, priority;
+	uint32_t oif, table;
 };
 
 static bool take_route(struct nlmsghdr *reply, struct route *out)
@@ -213,46 +231,22 @@ static bool take_route(struct nlmsghdr *reply, struct route *out)
 		return false;
 	out->table = out->info->rtm_table;
 	while ((a = attr_next(reply, sizeof(*out->info), a))) {
-		if (a->rta_type == RTA_DST && RTA_PAYLOAD(a) >= size_of(out->info->rtm_family))
-			out->dst = a;
-		else if (a->rta_type == RTA_GATEWAY &&
-			 RTA_PAYLOAD(a) >= size_of(out->info->rtm_family))
-			out->gw = a;
-		else if (a->rta_type == RTA_OIF)
+		if (a->rta_type == RTA_OIF)
 			out->oif = attr_u32(a);
 		else if (a->rta_type == RTA_TABLE)
 			out->table = attr_u32(a);
-		else if (a->rta_type == RTA_PRIORITY)
-			out->priority = attr_u32(a);
 	}
 	return true;
 }
 
 static bool list_route(void *arg, struct nlmsghdr *reply)
 {
-	static const uint8_t any[16];
 	struct list *list = arg;
 	struct route r;
-	char gw[INET6_ADDRSTRLEN];
-	json_t *route;
 
-	if (!take_route(reply, &r) || r.oif != list->ifindex ||
-	    r.info->rtm_protocol == RTPROT_KERNEL || r.info->rtm_protocol == RTPROT_RA)
-		return false;
-	route = json_pack("{s:o}", "dst",
-			  print_prefix(r.info->rtm_family, r.dst ? RTA_DATA(r.dst) : any,
-				       r.info->rtm_dst_len));
-	if (route && r.gw)
-		json_object_set_new(
-			route, "gw",
-			json_string(inet_ntop(r.info->rtm_family, RTA_DATA(r.gw), gw, sizeof(gw))));
-	if (route && r.table != RT_TABLE_MAIN)
-		json_object_set_new(route, "table", json_integer(r.table));
-	if (route && r.priority)
-		json_object_set_new(route, "priority", json_integer(r.priority));
-	if (route && !r.gw)
-		json_object_set_new(route, "scope", json_integer(r.info->rtm_scope));
-	append(list, route);
+	if (take_route(reply, &r) && r.oif == list->ifindex &&
+	    r.info->rtm_protocol != RTPROT_KERNEL && r.info->rtm_protocol != RTPROT_RA)
+		append(list, print_whole(reply));
 	return false;
 }
 
@@ -263,14 +257,6 @@ static int dump_routes(struct rtnl *rtnl, bool (*fn)(void *arg, struct nlmsghdr 
 
 	message_init(&m, RTM_GETROUTE, NLM_F_DUMP, &info, sizeof(info));
 	return rtnl_talk(rtnl, &m, fn, arg);
-}
-
-int rtnl_routes(struct rtnl *rtnl, uint32_t ifindex, json_t *out)
-{
-	struct list list = { ifindex, out, false };
-	int err = dump_routes(rtnl, list_route, &list);
-
-	return err < 0 ? err : list.failed ? -ENOMEM : 0;
 }
 
 /* Of a multipath route each hop counts. */
@@ -309,4 +295,86 @@ int rtnl_has_default(struct rtnl *rtnl, uint32_t ifindex, bool *out)
 
 	*out = err == 1;
 	return err < 0 ? err : 0;
+}
+
+/* ---- saved and given back ---- */
+
+int rtnl_save(struct rtnl *rtnl, uint32_t ifindex, json_t *addresses, json_t *routes)
+{
+	struct list list = { ifindex, addresses, true, false };
+	int err = list_addresses(rtnl, &list);
+
+	list.out = routes;
+	if (!err)
+		err = dump_routes(rtnl, list_route, &list);
+	return err < 0 ? err : list.failed ? -ENOMEM : 0;
+}
+
+static int parse_whole(const char *text, uint16_t type, struct message *m)
+{
+	size_t len = text ? strlen(text) / 2 : 0;
+	uint8_t bytes[sizeof(m->body)];
+
+	if (len < sizeof(struct rtmsg) || len > sizeof(bytes))
+		return -EMSGSIZE;
+	for (size_t i = 0; i < len; i++) {
+		if (sscanf(text + 2 * i, "%2hhx", &bytes[i]) != 1)
+			return -EINVAL;
+	}
+	message_init(m, type, NLM_F_CREATE | NLM_F_EXCL, bytes, len);
+	return 0;
+}
+
+static int give_back(struct rtnl *rtnl, struct message *m)
+{
+	int err = rtnl_talk(rtnl, m, NULL, NULL);
+
+	return err == -EEXIST ? 0 : err < 0 ? err : 0;
+}
+
+static int restore_address(struct rtnl *rtnl, uint32_t ifindex, const char *text)
+{
+	struct message m;
+	int err = parse_whole(text, RTM_NEWADDR, &m);
+
+	if (err < 0)
+		return err;
+	((struct ifaddrmsg *)NLMSG_DATA(&m.header))->ifa_index = ifindex;
+	return give_back(rtnl, &m);
+}
+
+static int restore_route(struct rtnl *rtnl, uint32_t ifindex, const char *text)
+{
+	struct rtattr *a = NULL;
+	struct message m;
+	int err = parse_whole(text, RTM_NEWROUTE, &m);
+
+	if (err < 0)
+		return err;
+	/* The others tell how the link was, and are refused in a request. */
+	((struct rtmsg *)NLMSG_DATA(&m.header))->rtm_flags &= RTNH_F_ONLINK;
+	while ((a = attr_next(&m.header, sizeof(struct rtmsg), a))) {
+		if (a->rta_type == RTA_OIF)
+			memcpy(RTA_DATA(a), &ifindex, sizeof(ifindex));
+	}
+	return give_back(rtnl, &m);
+}
+
+int rtnl_restore(struct rtnl *rtnl, uint32_t ifindex, const json_t *addresses, const json_t *routes)
+{
+	const json_t *value;
+	int err = 0;
+	size_t i;
+
+	json_array_foreach(addresses, i, value)
+		err = err ? err : restore_address(rtnl, ifindex, json_string_value(value));
+	/* A gateway can be a gateway only once its own route is there. */
+	for (int round = 0; round < 2; round++) {
+		json_array_foreach(routes, i, value) {
+			int e = restore_route(rtnl, ifindex, json_string_value(value));
+
+			err = round && !err ? e : err;
+		}
+	}
+	return err;
 }

@@ -12,6 +12,7 @@
 #include "log.h"
 
 #define RECORD_FORMAT 1
+#define RECORD_MAX    (2 * CONF_BYTES_MAX)
 
 static const char *const places[JOURNAL_PLACES] = { "", "pending", "lock" };
 
@@ -189,8 +190,16 @@ json_t *journal_peek(const struct journals *journals, enum journal_place place, 
 {
 	cleanup(close_fdp) int fd =
 		openat(journals->dir[place], name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	cleanup(freep) char *text = NULL;
+	struct stat st;
+	ssize_t len;
 
-	return fd < 0 ? NULL : json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+	/* A record is renamed into its place whole, and never changes there. */
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size > RECORD_MAX)
+		return NULL;
+	text = malloc((size_t)st.st_size + 1);
+	len = text ? read(fd, text, (size_t)st.st_size) : -1;
+	return len < 0 ? NULL : json_loadb(text, (size_t)len, JSON_REJECT_DUPLICATES, NULL);
 }
 
 static void read_journal(struct journal *j)

@@ -42,7 +42,7 @@ static int add_addresses(struct attach *a)
 	bool ipv6 = false;
 	size_t i;
 
-	json_array_foreach (json_object_get(a->ipam, "ips"), i, ip) {
+	json_array_foreach(json_object_get(a->ipam, "ips"), i, ip) {
 		int err = 0;
 
 		if (is_ipv6(address_of(ip)) && !ipv6) {
@@ -66,7 +66,7 @@ static const char *gateway_for(const struct attach *a, const json_t *route)
 	const json_t *ip;
 	size_t i;
 
-	json_array_foreach (json_object_get(a->ipam, "ips"), i, ip) {
+	json_array_foreach(json_object_get(a->ipam, "ips"), i, ip) {
 		const char *gateway = json_string_value(json_object_get(ip, "gateway"));
 
 		if (gateway && dst && is_ipv6(gateway) == is_ipv6(dst))
@@ -80,7 +80,7 @@ static int add_routes(struct attach *a)
 	const json_t *route;
 	size_t i;
 
-	json_array_foreach (json_object_get(a->ipam, "routes"), i, route) {
+	json_array_foreach(json_object_get(a->ipam, "routes"), i, route) {
 		int err =
 			rtnl_add_route(&a->pod.rtnl, a->link.ifindex, route, gateway_for(a, route));
 
@@ -148,7 +148,7 @@ static int check_addresses(struct attach *a, const json_t *present)
 	const json_t *interfaces = json_object_get(a->conf->prev_result, "interfaces"), *ip, *have;
 	size_t i, j;
 
-	json_array_foreach (json_object_get(a->conf->prev_result, "ips"), i, ip) {
+	json_array_foreach(json_object_get(a->conf->prev_result, "ips"), i, ip) {
 		const json_t *index = json_object_get(ip, "interface");
 		const json_t *interface =
 			json_array_get(interfaces, (size_t)json_integer_value(index));
@@ -157,7 +157,7 @@ static int check_addresses(struct attach *a, const json_t *present)
 
 		if (!index || !name || strcmp(name, a->env->ifname) != 0)
 			continue;
-		json_array_foreach (present, j, have)
+		json_array_foreach(present, j, have)
 			found = found || !strcmp(json_string_value(have), address_of(ip));
 		if (!found)
 			return fail_set(a->fail, FAIL_CHANGED, "'%s' has lost its address %s",

@@ -31,7 +31,7 @@ static bool is_allowed(const struct attach *a)
 	const json_t *name;
 	size_t i;
 
-	json_array_foreach (a->conf->allow_in_use, i, name) {
+	json_array_foreach(a->conf->allow_in_use, i, name) {
 		if (!strcmp(json_string_value(name), a->link.name))
 			return true;
 	}
@@ -85,9 +85,7 @@ static int find_on_host(struct attach *a)
 		return -1;
 	}
 	a->at = &a->host;
-	if (is_allowed(a))
-		return 0;
-	return device_check_free(&a->host.rtnl, &a->link, a->fail);
+	return 0;
 }
 
 /* Two ADDs may have found the same device: the second one finds that it has gone. */
@@ -148,14 +146,15 @@ static int note_pod(struct attach *a)
 static int device_add(struct attach *a)
 {
 	json_t *record;
+	int err = a->kind == ATTACH_THERE ? find_in_pod(a) : find_on_host(a);
 
-	if (a->kind == ATTACH_THERE) {
-		if (find_in_pod(a) < 0)
-			return -1;
-	} else if (find_on_host(a) < 0) {
-		return -1;
-	}
-	if (a->kind == ATTACH_MOVED && (take(a) < 0 || check_name_free(a) < 0))
+	if (!err && a->kind == ATTACH_MOVED)
+		err = take(a);
+	if (!err && a->kind != ATTACH_THERE && !is_allowed(a))
+		err = device_check_free(&a->host.rtnl, &a->link, a->fail);
+	if (!err && a->kind == ATTACH_MOVED)
+		err = check_name_free(a);
+	if (err < 0)
 		return -1;
 	record = device_record(&a->at->rtnl, a->at->ethtool, &a->link);
 	if (!record)

@@ -28,6 +28,16 @@ static int netns_of(const struct attach *a)
 
 /* ---- part_program: a device of the pod's own gets a program of its own ---- */
 
+/* Left by an ADD that was killed behind its call: the daemon would collect it only after a while.
+ */
+static bool unload_orphan(struct attach *a)
+{
+	struct xskd_program p;
+
+	return xskd_get_program(a->x, 0, a->link.name, netns_of(a), &p) == 0 && p.transient &&
+	       !p.leases && xskd_unload_program(a->x, p.id, NULL, 0, true) == 0;
+}
+
 static int load(struct attach *a, struct xskd_program *out)
 {
 	const struct conf *conf = a->conf;
@@ -52,6 +62,10 @@ static int load(struct attach *a, struct xskd_program *out)
 	}
 	for (int i = 0; i < TRIES; i++) {
 		err = xskd_load_program(a->x, a->link.name, &opts, out);
+		/* A shared device's program without a lease is another pod's, which is about to
+		 * grant. */
+		if (err == -EEXIST && a->kind != ATTACH_QUEUES && unload_orphan(a))
+			continue;
 		if (err != -EAGAIN) /* the one before is on its way out */
 			break;
 		pause_a_little();
@@ -72,34 +86,28 @@ static int program_add(struct attach *a)
 	return journal_note(a->journal, "program", json_integer(program.id), a->fail);
 }
 
-/* Killed between the load and the note: it is the one that serves nobody. */
-static uint32_t find_unnoted(struct attach *a)
-{
-	struct xskd_program p;
-
-	if (!a->at || xskd_get_program(a->x, 0, a->link.name, netns_of(a), &p) < 0)
-		return 0;
-	return p.transient && !p.leases ? p.id : 0;
-}
-
 static int program_del(struct attach *a)
 {
 	const json_t *noted = json_object_get(a->journal->json, "program");
 	uint32_t id = (uint32_t)json_integer_value(noted);
+	struct xskd_program program;
 	int err;
 
-	if (!noted)
+	if (!noted || (!id && !a->at))
 		return 0;
 	if (attach_daemon(a) < 0)
 		return -1;
-	if (!id)
-		id = find_unnoted(a);
-	if (!id)
+	err = xskd_get_program(a->x, id, id ? NULL : a->link.name, id ? 0 : netns_of(a), &program);
+	if (err == -ENOENT) /* it went with its lease */
 		return 0;
-	/* Most often it went with its lease. */
-	err = xskd_unload_program(a->x, id, NULL, 0, true);
+	/* Killed between the load and the note: the one that is there serves nobody. */
+	if (!err && !id && (!program.transient || program.leases))
+		return 0;
+	if (!err)
+		err = xskd_unload_program(a->x, program.id, NULL, 0, true);
 	return err < 0 && err != -ENOENT
-		       ? fail_xskd(a->fail, a->x, err, "cannot unload program %u", id)
+		       ? fail_xskd(a->fail, a->x, err, "cannot unload the program of '%s'",
+				   journal_text(a->journal, "ifname"))
 		       : 0;
 }
 

@@ -19,6 +19,11 @@ static json_int_t noted(const struct attach *a, const char *key)
 	return json_integer_value(json_object_get(record_of(a), key));
 }
 
+static bool was(const struct attach *a, const char *flag)
+{
+	return json_is_true(json_object_get(record_of(a), flag));
+}
+
 /* ---- sysfs ---- */
 
 /*
@@ -185,8 +190,9 @@ static int restore_link(struct attach *a)
 	char now[3 * LINK_ADDRESS_MAX];
 	uint8_t bytes[MAC_SIZE];
 	struct link_change change = {
-		.flags = json_is_true(json_object_get(record_of(a), "promisc")) ? IFF_PROMISC : 0,
-		.mask = IFF_PROMISC,
+		.flags = (was(a, "promisc") ? IFF_PROMISC : 0U) |
+			 (was(a, "allmulti") ? IFF_ALLMULTI : 0U),
+		.mask = IFF_PROMISC | IFF_ALLMULTI,
 		.mtu = (uint32_t)noted(a, "mtu"),
 	};
 	const struct link_change down = { .mask = IFF_UP };
@@ -197,7 +203,8 @@ static int restore_link(struct attach *a)
 		change.mac = bytes;
 		change.mac_len = MAC_SIZE;
 	}
-	if (!change.mac && change.mtu == a->link.mtu && a->link.promisc == !!change.flags)
+	if (!change.mac && change.mtu == a->link.mtu && a->link.promisc == was(a, "promisc") &&
+	    a->link.allmulti == was(a, "allmulti"))
 		return 0;
 	if (a->link.up)
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &down);
@@ -239,25 +246,16 @@ static int restore_busy_poll(struct attach *a)
 static int restore_up(struct attach *a)
 {
 	const struct link_change up = { .flags = IFF_UP, .mask = IFF_UP };
-	const json_t *value;
-	size_t i;
 	int err = 0;
 
-	if (json_is_true(json_object_get(record_of(a), "up")))
+	if (was(a, "up"))
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &up);
 	if (err < 0)
 		return attach_refused(a, &a->host, err, "set up");
-	json_array_foreach (json_object_get(record_of(a), "addresses"), i, value) {
-		err = rtnl_add_address(&a->host.rtnl, a->link.ifindex, json_string_value(value));
-		if (err < 0)
-			return attach_refused(a, &a->host, err, "give its address back to");
-	}
-	json_array_foreach (json_object_get(record_of(a), "routes"), i, value) {
-		err = rtnl_add_route(&a->host.rtnl, a->link.ifindex, value, NULL);
-		if (err < 0)
-			return attach_refused(a, &a->host, err, "give its routes back to");
-	}
-	return 0;
+	err = rtnl_restore(&a->host.rtnl, a->link.ifindex,
+			   json_object_get(record_of(a), "addresses"),
+			   json_object_get(record_of(a), "routes"));
+	return err < 0 ? attach_refused(a, &a->host, err, "give addresses and routes back to") : 0;
 }
 
 static int settings_del(struct attach *a)
@@ -279,7 +277,7 @@ static int settings_check(struct attach *a)
 	size_t i;
 
 	device_mac(a->link.mac, a->link.mac_len, mac);
-	json_array_foreach (json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
+	json_array_foreach(json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
 		const char *name = json_string_value(json_object_get(interface, "name"));
 		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
 		const char *expected = json_string_value(json_object_get(interface, "mac"));

@@ -40,7 +40,7 @@ static void take_addresses(struct steer *s, const json_t *result)
 	const json_t *ip;
 	size_t i;
 
-	json_array_foreach (json_object_get(result, "ips"), i, ip) {
+	json_array_foreach(json_object_get(result, "ips"), i, ip) {
 		const char *address = json_string_value(json_object_get(ip, "address"));
 		char *to = address && strchr(address, ':') ? s->ipv6 : s->ipv4;
 
@@ -223,7 +223,7 @@ static bool was_before(const json_t *before, uint32_t location)
 	const json_t *value;
 	size_t i;
 
-	json_array_foreach (before, i, value) {
+	json_array_foreach(before, i, value) {
 		if (json_integer_value(value) == location)
 			return true;
 	}

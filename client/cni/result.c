@@ -43,7 +43,7 @@ static size_t put_interface(const struct attach *a, json_t *result)
 	char mac[3 * LINK_ADDRESS_MAX];
 	size_t i;
 
-	json_array_foreach (interfaces, i, interface) {
+	json_array_foreach(interfaces, i, interface) {
 		const char *name = json_string_value(json_object_get(interface, "name"));
 
 		if (a->kind == ATTACH_THERE && name && !strcmp(name, a->env->ifname)) {
@@ -66,7 +66,7 @@ static void put_ips(const struct attach *a, json_t *result, size_t interface)
 	json_t *ips = array_of(result, "ips"), *ip;
 	size_t i;
 
-	json_array_foreach (json_object_get(a->ipam, "ips"), i, ip) {
+	json_array_foreach(json_object_get(a->ipam, "ips"), i, ip) {
 		json_t *copy = json_copy(ip);
 		const char *address = json_string_value(json_object_get(ip, "address"));
 

@@ -270,8 +270,8 @@ static bool take_link(struct nlmsghdr *reply, struct link *link)
 	*link = (struct link){
 		.ifindex = (uint32_t)info->ifi_index,
 		.up = info->ifi_flags & IFF_UP,
-		.running = info->ifi_flags & IFF_RUNNING,
 		.promisc = info->ifi_flags & IFF_PROMISC,
+		.allmulti = info->ifi_flags & IFF_ALLMULTI,
 		.loopback = info->ifi_flags & IFF_LOOPBACK,
 	};
 	while ((a = attr_next(reply, sizeof(*info), a)))

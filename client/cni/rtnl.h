@@ -28,7 +28,7 @@ struct rtnl {
 struct link {
 	char name[IFNAMSIZ];
 	uint32_t ifindex, mtu;
-	bool up, running, promisc, loopback;
+	bool up, promisc, allmulti, loopback;
 	uint8_t mac[LINK_ADDRESS_MAX], permanent[LINK_ADDRESS_MAX];
 	size_t mac_len, permanent_len; /* permanent_len 0: it has none */
 	uint32_t master;               /* 0: none */
@@ -50,7 +50,7 @@ int rtnl_each_link(struct rtnl *rtnl, bool (*fn)(void *arg, const struct link *l
 
 /* What to change of a link; 0, NULL: leave as it is. */
 struct link_change {
-	unsigned int flags, mask; /* IFF_UP, IFF_PROMISC */
+	unsigned int flags, mask; /* IFF_UP, ... */
 	const uint8_t *mac;
 	size_t mac_len;
 	uint32_t mtu;
@@ -85,10 +85,15 @@ int rtnl_add_route(struct rtnl *rtnl, uint32_t ifindex, const json_t *route,
 		   const char *gateway) must_check;
 
 /*
- * rtnl_routes() - append those by this link that somebody made, to the array @out: the ones that
- * the kernel makes come back with their addresses.
+ * rtnl_save() - append to @addresses and @routes what the link has, each as the bytes of its
+ * message, so that nothing of it is lost: without link-local addresses, and without the routes that
+ * the kernel makes of addresses and advertisements.
  */
-int rtnl_routes(struct rtnl *rtnl, uint32_t ifindex, json_t *out) must_check;
+int rtnl_save(struct rtnl *rtnl, uint32_t ifindex, json_t *addresses, json_t *routes) must_check;
+
+/* rtnl_restore() - give them to the link, which may have another index by now. */
+int rtnl_restore(struct rtnl *rtnl, uint32_t ifindex, const json_t *addresses,
+		 const json_t *routes) must_check;
 
 /* rtnl_has_default() - whether a default route of the main table leaves by the link. */
 int rtnl_has_default(struct rtnl *rtnl, uint32_t ifindex, bool *out) must_check;

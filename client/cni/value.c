@@ -26,7 +26,7 @@ int value_bad(const struct at *at, const char *key, const char *want)
 
 int value_text(const struct at *at, const char *key, size_t max, const char **out)
 {
-	const json_t *value = value_get(at, key);
+	json_t *value = value_get(at, key);
 	const char *text = json_string_value(value);
 
 	*out = "";
@@ -46,7 +46,10 @@ int value_path(const struct at *at, const char *key, const char **out)
 {
 	if (value_text(at, key, PATH_MAX - 1, out) < 0)
 		return -1;
-	return !**out || **out == '/' ? 0 : value_bad(at, key, "want an absolute path");
+	if (!**out || **out == '/')
+		return 0;
+	*out = "";
+	return value_bad(at, key, "want an absolute path");
 }
 
 int value_number(const struct at *at, const char *key, json_int_t min, json_int_t max,
@@ -89,7 +92,7 @@ int value_keys(const struct at *at, const char *const *known, enum verb verb)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach ((json_t *)(uintptr_t)at->object, key, value) {
+	json_object_foreach((json_t *)(uintptr_t)at->object, key, value) {
 		size_t i = 0;
 
 		while (known[i] && strcmp(known[i], key) != 0)

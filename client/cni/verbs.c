@@ -193,7 +193,7 @@ static bool is_valid(const struct conf *conf, const char *container, const char 
 	const json_t *list = json_object_get(conf->json, "cni.dev/valid-attachments"), *item;
 	size_t i;
 
-	json_array_foreach (list, i, item) {
+	json_array_foreach(list, i, item) {
 		const char *id = json_string_value(json_object_get(item, "containerID"));
 		const char *name = json_string_value(json_object_get(item, "ifname"));
 
