@@ -202,10 +202,18 @@ json_t *journal_peek(const struct journals *journals, enum journal_place place, 
 	return len < 0 ? NULL : json_loadb(text, (size_t)len, JSON_REJECT_DUPLICATES, NULL);
 }
 
+static void aside_name(const struct journal *j, char out[sizeof(j->name) + 1])
+{
+	snprintf(out, sizeof(j->name) + 1, ".%s", j->name);
+}
+
 static void read_journal(struct journal *j)
 {
 	const enum journal_place order[] = { JOURNAL_PENDING, JOURNAL_ATTACHED };
+	char aside[sizeof(j->name) + 1];
 
+	aside_name(j, aside);
+	unlinkat(j->all->dir[JOURNAL_PENDING], aside, 0); /* of one that was killed */
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		j->place = order[i];
 		j->json = journal_peek(j->all, order[i], j->name);
@@ -291,7 +299,7 @@ int journal_write(struct journal *j, struct fail *fail)
 	 * Whoever has the lock is the only one to write, so a fixed name will do: one that a killed
 	 * run left is written over, or tidied up.
 	 */
-	snprintf(aside, sizeof(aside), ".%s", j->name);
+	aside_name(j, aside);
 	if (!err) {
 		cleanup(close_fdp) int fd = openat(
 			dir, aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -45,8 +45,11 @@ static size_t put_interface(const struct attach *a, json_t *result)
 
 	json_array_foreach(interfaces, i, interface) {
 		const char *name = json_string_value(json_object_get(interface, "name"));
+		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
 
-		if (a->kind == ATTACH_THERE && name && !strcmp(name, a->env->ifname)) {
+		/* The host's end of a pair may have the same name. */
+		if (a->kind == ATTACH_THERE && name && !strcmp(name, a->env->ifname) && sandbox &&
+		    *sandbox) {
 			put_extras(a, interface);
 			return i;
 		}

@@ -114,9 +114,15 @@ int value_keys(const struct at *at, const char *const *known, enum verb verb)
 
 bool value_mac(const char *text, uint8_t out[MAC_SIZE])
 {
-	int end = 0;
-	bool good = sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &out[0], &out[1], &out[2],
-			   &out[3], &out[4], &out[5], &end) == MAC_SIZE;
+	if (strlen(text) != 3 * MAC_SIZE - 1)
+		return false;
+	for (size_t i = 0; i < MAC_SIZE; i++) {
+		const char *byte = text + 3 * i;
 
-	return good && !text[end] && end == 3 * MAC_SIZE - 1;
+		if (!isxdigit((unsigned char)byte[0]) || !isxdigit((unsigned char)byte[1]) ||
+		    (byte[2] && byte[2] != ':'))
+			return false;
+		out[i] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+	return true;
 }
