@@ -55,7 +55,7 @@ struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, in
 	p->inode = inode;
 	p->map_fd = map_fd;
 	/* Loaded or found by a new daemon: either way, whoever loaded it may be about to use it. */
-	p->spared = seconds() + core->limits.transient_grace;
+	p->spared = seconds() + core->limits.transient_grace + 1; /* of a second that has begun */
 	if (index_add(&core->programs, &m->id, p) < 0) {
 		program_free(p);
 		return NULL;

@@ -77,6 +77,12 @@ int attach_del(struct attach *a) must_check;
 /* attach_daemon() - connect to the daemon, once. */
 int attach_daemon(struct attach *a) must_check;
 
+/*
+ * attach_clear_orphan() - unload the program that an ADD which was killed behind its call has left
+ * on the device: the daemon would collect it only after a while. Return: whether there was one.
+ */
+bool attach_clear_orphan(struct attach *a);
+
 /* attach_refused() - the kernel refused a change of the device. Return: -1. */
 int attach_refused(struct attach *a, struct place *at, int err, const char *what);
 

@@ -291,7 +291,7 @@ static int write_whole(int fd, const char *text, size_t len)
 
 int journal_write(struct journal *j, struct fail *fail)
 {
-	cleanup(freep) char *text = json_dumps(j->json, JSON_INDENT(1));
+	cleanup(freep) char *text = json_dumps(j->json, JSON_COMPACT);
 	char aside[sizeof(j->name) + 1];
 	int dir = j->all->dir[JOURNAL_PENDING], err = text ? 0 : -ENOMEM;
 

@@ -154,6 +154,9 @@ static int device_add(struct attach *a)
 		err = device_check_free(&a->host.rtnl, &a->link, a->fail);
 	if (!err && a->kind == ATTACH_MOVED)
 		err = check_name_free(a);
+	/* Before anything is set, for with a program on a device not all can be. */
+	if (!err && a->kind == ATTACH_MOVED && a->link.xdp_program)
+		(void)attach_clear_orphan(a);
 	if (err < 0)
 		return -1;
 	record = device_record(&a->at->rtnl, a->at->ethtool, &a->link);

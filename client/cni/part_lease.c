@@ -28,13 +28,12 @@ static int netns_of(const struct attach *a)
 
 /* ---- part_program: a device of the pod's own gets a program of its own ---- */
 
-/* Left by an ADD that was killed behind its call: the daemon would collect it only after a while.
- */
-static bool unload_orphan(struct attach *a)
+bool attach_clear_orphan(struct attach *a)
 {
 	struct xskd_program p;
 
-	return xskd_get_program(a->x, 0, a->link.name, netns_of(a), &p) == 0 && p.transient &&
+	return attach_daemon(a) == 0 &&
+	       xskd_get_program(a->x, 0, a->link.name, netns_of(a), &p) == 0 && p.transient &&
 	       !p.leases && xskd_unload_program(a->x, p.id, NULL, 0, true) == 0;
 }
 
@@ -64,7 +63,7 @@ static int load(struct attach *a, struct xskd_program *out)
 		err = xskd_load_program(a->x, a->link.name, &opts, out);
 		/* A shared device's program without a lease is another pod's, which is about to
 		 * grant. */
-		if (err == -EEXIST && a->kind != ATTACH_QUEUES && unload_orphan(a))
+		if (err == -EEXIST && a->kind != ATTACH_QUEUES && attach_clear_orphan(a))
 			continue;
 		if (err != -EAGAIN) /* the one before is on its way out */
 			break;
