@@ -6,16 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-int fail_set(struct fail *fail, int code, const char *fmt, ...)
+printf_like(3, 0) static void tell(struct fail *fail, int code, const char *fmt, va_list ap)
 {
-	va_list ap;
-
 	fail->code = code;
 	fail->details[0] = '\0';
-	va_start(ap, fmt);
 	vsnprintf(fail->msg, sizeof(fail->msg), fmt, ap);
-	va_end(ap);
-	return -1;
 }
 
 static void append(struct fail *fail, const char *why)
@@ -25,14 +20,22 @@ static void append(struct fail *fail, const char *why)
 	snprintf(fail->msg + used, sizeof(fail->msg) - used, ": %s", why);
 }
 
+int fail_set(struct fail *fail, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(fail, code, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
 int fail_errno(struct fail *fail, int code, int err, const char *fmt, ...)
 {
 	va_list ap;
 
-	fail->code = code;
-	fail->details[0] = '\0';
 	va_start(ap, fmt);
-	vsnprintf(fail->msg, sizeof(fail->msg), fmt, ap);
+	tell(fail, code, fmt, ap);
 	va_end(ap);
 	append(fail, strerrordesc_np(-err));
 	return -1;
@@ -56,9 +59,8 @@ int fail_xskd(struct fail *fail, const struct xskd *x, int err, const char *fmt,
 	const char *text = xskd_error(x);
 	va_list ap;
 
-	fail->code = may_pass(x, err) ? FAIL_TRY_AGAIN : FAIL_REFUSED;
 	va_start(ap, fmt);
-	vsnprintf(fail->msg, sizeof(fail->msg), fmt, ap);
+	tell(fail, may_pass(x, err) ? FAIL_TRY_AGAIN : FAIL_REFUSED, fmt, ap);
 	va_end(ap);
 	append(fail, *text ? text : strerrordesc_np(-err));
 	snprintf(fail->details, sizeof(fail->details), "%s", xskd_log(x));
