@@ -113,6 +113,8 @@ static int admit(struct call *call)
 			"%s is for administrators: use the socket in admin/ of the run directory, "
 			"as root",
 			call->method->name);
+	if (call->peer.gone && call->method->undo)
+		return call_fail(call, CANCELLED, "the client has gone before its turn came");
 	err = call->method->shape ? call->method->shape(call) : 0;
 	if (!err && fdset_left(&call->fds))
 		return call_fail(

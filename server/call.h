@@ -27,6 +27,7 @@ struct peer {
 	uint64_t cookie; /* of the network namespace in which the client made its socket */
 	uint64_t conn;   /* our number for the connection */
 	int sock;        /* the connection, for SIOCGSKNS; borrowed, -1: none */
+	bool gone;       /* has closed its end: nobody is there to get the answer */
 };
 
 /* What a call is about, as it came: it is put into words only when it is logged. */

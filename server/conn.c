@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -306,6 +307,18 @@ void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Even
 
 /* ---- in ---- */
 
+/*
+ * What a killed CNI ADD has sent may be read after what the DEL behind it has sent: by then nobody
+ * is to be granted anything. (Of pods' calls each has its connection for a witness, see
+ * on_call_ended().)
+ */
+static bool has_hung_up(const struct conn *c)
+{
+	struct pollfd pfd = { .fd = c->peer.sock };
+
+	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLHUP);
+}
+
 /* Return: whether a packet was there. */
 static bool receive(struct conn *c)
 {
@@ -333,6 +346,7 @@ static bool receive(struct conn *c)
 	}
 	c->calls++;
 	tenant_begin(c->tenant);
+	call->peer.gone = c->peer.admin && has_hung_up(c);
 	if (call_admit(call) < 0)
 		*call->lane = '\0'; /* it has failed, and need not wait to be told so */
 	lanes_run(c->conns->lanes, call, on_call_ended, c);
