@@ -88,24 +88,16 @@ static int open_pod(struct attach *a, bool need)
 static enum attach_kind find_kind(const struct attach *a)
 {
 	const char *noted = journal_text(a->journal, "kind");
-	const json_t *interface;
-	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (!strcmp(noted, kinds[i]))
 			return (enum attach_kind)i;
 	}
 	if (a->conf->queue_mode)
 		return ATTACH_QUEUES;
-	json_array_foreach(json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
-		const char *name = json_string_value(json_object_get(interface, "name"));
-		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
-
-		if (!*a->conf->device && name && !strcmp(name, a->env->ifname) && sandbox &&
-		    *sandbox)
-			return ATTACH_THERE;
-	}
-	return ATTACH_MOVED;
+	return !*a->conf->device && attach_interface(a->conf->prev_result, a->env->ifname, NULL)
+		       ? ATTACH_THERE
+		       : ATTACH_MOVED;
 }
 
 int attach_open(struct attach *a, const struct env *env, const struct conf *conf,

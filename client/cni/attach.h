@@ -86,6 +86,12 @@ bool attach_clear_orphan(struct attach *a);
 /* attach_refused() - the kernel refused a change of the device. Return: -1. */
 int attach_refused(struct attach *a, struct place *at, int err, const char *what);
 
+/*
+ * attach_interface() - the pod's interface of that name in a result; the host's end of a pair may
+ * have the same name, but no sandbox. NULL: there is none. Borrowed. @out_index may be NULL.
+ */
+json_t *attach_interface(const json_t *result, const char *name, size_t *out_index);
+
 /* attach_result() - the result of ADD, which the caller owns; NULL: no memory. */
 json_t *attach_result(const struct attach *a) must_check;
 

@@ -210,11 +210,12 @@ static int read_busy_poll(const struct at *at, enum verb verb, struct conf *conf
 	return value_u32(&inside, "groFlushTimeout", 0, INT32_MAX, &conf->gro_flush_timeout);
 }
 
-static bool is_text(const struct at *at, const char *key)
+/* "" is how a runtime says that it has no opinion. */
+static bool is_given(const struct at *at, const char *key)
 {
-	const char *text = json_string_value(value_get(at, key));
+	const json_t *value = value_get(at, key);
 
-	return text && *text;
+	return value && (!json_is_string(value) || json_string_length(value));
 }
 
 /* How a device is to be set up concerns all who share it. */
@@ -236,7 +237,7 @@ static int refuse_settings(const struct at *at)
 static int read_settings(const struct at *at, const struct at *runtime, enum verb verb,
 			 struct conf *conf)
 {
-	const struct at *of_mac = is_text(runtime, "mac") ? runtime : at;
+	const struct at *of_mac = is_given(runtime, "mac") ? runtime : at;
 	const char *mac;
 
 	if (conf->queue_mode)
@@ -247,7 +248,7 @@ static int read_settings(const struct at *at, const struct at *runtime, enum ver
 	if (conf->has_mac && (!value_mac(mac, conf->mac) || (conf->mac[0] & 1)))
 		return value_bad(of_mac, "mac",
 				 "want the address of one device, such as 02:00:00:00:00:01");
-	if (value_u32(value_get(runtime, "mtu") ? runtime : at, "mtu", 68, 65535, &conf->mtu) < 0 ||
+	if (value_u32(is_given(runtime, "mtu") ? runtime : at, "mtu", 68, 65535, &conf->mtu) < 0 ||
 	    value_u32(at, "channels", 1, 4096, &conf->channels) < 0)
 		return -1;
 	return read_busy_poll(at, verb, conf);

@@ -83,7 +83,7 @@ static int make_stdin(const json_t *config)
 	return taken;
 }
 
-static int spawn(const char *path, char **environment, int in, int out, pid_t *pid)
+static int spawn(const char *path, char **environment, int in, int out, int lock, pid_t *pid)
 {
 	char *const argv[] = { (char *)(uintptr_t)path, NULL };
 	posix_spawn_file_actions_t actions;
@@ -94,6 +94,10 @@ static int spawn(const char *path, char **environment, int in, int out, pid_t *p
 	err = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
 	if (!err)
 		err = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	/* flock(2) is of the open file: it holds until the last copy of the descriptor is closed.
+	 */
+	if (!err && lock >= 0)
+		err = posix_spawn_file_actions_adddup2(&actions, lock, STDERR_FILENO + 1);
 	if (!err)
 		err = posix_spawn(pid, path, &actions, NULL, argv, environment);
 	posix_spawn_file_actions_destroy(&actions);
@@ -119,7 +123,8 @@ struct answer {
 	json_t *json; /* NULL: it printed none */
 };
 
-static int run(const char *path, char **environment, const json_t *config, struct answer *out)
+static int run(const char *path, char **environment, const json_t *config, int lock,
+	       struct answer *out)
 {
 	cleanup(freep) char *buf = malloc(ANSWER_MAX);
 	cleanup(close_fdp) int in = make_stdin(config);
@@ -131,7 +136,7 @@ static int run(const char *path, char **environment, const json_t *config, struc
 		return buf ? in : -ENOMEM;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	err = spawn(path, environment, in, ends[1], &pid);
+	err = spawn(path, environment, in, ends[1], lock, &pid);
 	close(ends[1]);
 	if (!err) {
 		err = read_answer(ends[0], buf, ANSWER_MAX, &len);
@@ -173,7 +178,7 @@ static int take_error(const char *type, enum verb verb, const struct answer *ans
 }
 
 static int run_once(const char *type, enum verb verb, const struct env *env, const json_t *config,
-		    json_t **out_result, struct fail *fail)
+		    int lock, json_t **out_result, struct fail *fail)
 {
 	cleanup(free_words) char **environment = make_environment(verb, env);
 	struct answer answer = { .failed = false };
@@ -182,7 +187,7 @@ static int run_once(const char *type, enum verb verb, const struct env *env, con
 
 	if (find(type, env->path, path, sizeof(path), fail) < 0)
 		return -1;
-	err = environment ? run(path, environment, config, &answer) : -ENOMEM;
+	err = environment ? run(path, environment, config, lock, &answer) : -ENOMEM;
 	if (err < 0)
 		fail_errno(fail, FAIL_IO, err, "cannot run the IPAM plugin '%s'", path);
 	else if (answer.failed)
@@ -208,12 +213,12 @@ static enum cni_version version_of(const json_t *config)
 }
 
 int ipam_run(const char *type, enum verb verb, const struct env *env, const json_t *config,
-	     json_t **out_result, struct fail *fail)
+	     int lock, json_t **out_result, struct fail *fail)
 {
 	cleanup(json_decrefp) json_t *copy = json_copy((json_t *)(uintptr_t)config);
 	enum cni_version version = version_of(config);
 
-	while (run_once(type, verb, env, copy, out_result, fail) < 0) {
+	while (run_once(type, verb, env, copy, lock, out_result, fail) < 0) {
 		bool optional = verb == VERB_GC || verb == VERB_STATUS;
 
 		if (optional && (fail->code == FAIL_VERSION || fail->code == FAIL_ENVIRONMENT)) {

@@ -112,7 +112,8 @@ static int address_add(struct attach *a)
 	if (!*ipam)
 		return 0;
 	if (journal_note(a->journal, "ipam", json_string(ipam), a->fail) < 0 ||
-	    ipam_run(ipam, VERB_ADD, a->env, a->conf->json, &a->ipam, a->fail) < 0)
+	    ipam_run(ipam, VERB_ADD, a->env, a->conf->json, a->journal->held.fd, &a->ipam,
+		     a->fail) < 0)
 		return -1;
 	/* In queue mode they are the application's own: it has its packets raw. */
 	if (a->kind == ATTACH_QUEUES)
@@ -140,7 +141,7 @@ static int address_del(struct attach *a)
 	 */
 	if (!config || !strcmp(noted, conf->ipam))
 		config = conf->json;
-	return ipam_run(noted, VERB_DEL, a->env, config, NULL, a->fail);
+	return ipam_run(noted, VERB_DEL, a->env, config, a->journal->held.fd, NULL, a->fail);
 }
 
 static int check_addresses(struct attach *a, const json_t *present)
@@ -172,7 +173,7 @@ static int address_check(struct attach *a)
 	int err = 0;
 
 	if (*a->conf->ipam &&
-	    ipam_run(a->conf->ipam, VERB_CHECK, a->env, a->conf->json, NULL, a->fail) < 0)
+	    ipam_run(a->conf->ipam, VERB_CHECK, a->env, a->conf->json, -1, NULL, a->fail) < 0)
 		return -1;
 	if (a->kind == ATTACH_QUEUES)
 		return 0;

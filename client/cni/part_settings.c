@@ -272,21 +272,17 @@ static int settings_del(struct attach *a)
 /* A later plugin of the chain may have changed them: prevResult has what they should be. */
 static int settings_check(struct attach *a)
 {
-	const json_t *interface;
-	char mac[3 * LINK_ADDRESS_MAX];
-	size_t i;
+	const json_t *should = attach_interface(a->conf->prev_result, a->env->ifname, NULL);
+	const char *mac = json_string_value(json_object_get(should, "mac"));
+	const json_t *mtu = json_object_get(should, "mtu");
+	char now[3 * LINK_ADDRESS_MAX];
 
-	device_mac(a->link.mac, a->link.mac_len, mac);
-	json_array_foreach(json_object_get(a->conf->prev_result, "interfaces"), i, interface) {
-		const char *name = json_string_value(json_object_get(interface, "name"));
-		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
-		const char *expected = json_string_value(json_object_get(interface, "mac"));
-
-		if (name && sandbox && *sandbox && !strcmp(name, a->env->ifname) && expected &&
-		    *expected && strcasecmp(expected, mac) != 0)
-			return fail_set(a->fail, FAIL_CHANGED, "'%s' has the MAC %s, not %s",
-					a->link.name, mac, expected);
-	}
+	if (mac && *mac && strcasecmp(mac, device_mac(a->link.mac, a->link.mac_len, now)) != 0)
+		return fail_set(a->fail, FAIL_CHANGED, "'%s' has the MAC %s, not %s", a->link.name,
+				now, mac);
+	if (json_is_integer(mtu) && json_integer_value(mtu) != a->link.mtu)
+		return fail_set(a->fail, FAIL_CHANGED, "'%s' has the MTU %u, not %lld",
+				a->link.name, a->link.mtu, (long long)json_integer_value(mtu));
 	return 0;
 }
 

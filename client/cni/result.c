@@ -36,23 +36,36 @@ static void put_extras(const struct attach *a, json_t *interface)
 			    json_sprintf("%s/pod/xskd.sock", a->conf->socket_dir));
 }
 
+json_t *attach_interface(const json_t *result, const char *name, size_t *out_index)
+{
+	json_t *interface;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "interfaces"), i, interface) {
+		const char *its = json_string_value(json_object_get(interface, "name"));
+		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
+
+		if (!its || strcmp(its, name) != 0 || !sandbox || !*sandbox)
+			continue;
+		if (out_index)
+			*out_index = i;
+		return interface;
+	}
+	return NULL;
+}
+
 /* Return: its index in the result. */
 static size_t put_interface(const struct attach *a, json_t *result)
 {
-	json_t *interfaces = array_of(result, "interfaces"), *interface;
+	json_t *interfaces = array_of(result, "interfaces"), *interface = NULL;
 	char mac[3 * LINK_ADDRESS_MAX];
-	size_t i;
+	size_t index;
 
-	json_array_foreach(interfaces, i, interface) {
-		const char *name = json_string_value(json_object_get(interface, "name"));
-		const char *sandbox = json_string_value(json_object_get(interface, "sandbox"));
-
-		/* The host's end of a pair may have the same name. */
-		if (a->kind == ATTACH_THERE && name && !strcmp(name, a->env->ifname) && sandbox &&
-		    *sandbox) {
-			put_extras(a, interface);
-			return i;
-		}
+	if (a->kind == ATTACH_THERE)
+		interface = attach_interface(result, a->env->ifname, &index);
+	if (interface) {
+		put_extras(a, interface);
+		return index;
 	}
 	interface = json_object();
 	put_text(interface, "name", a->link.name);

@@ -81,7 +81,8 @@ static int check_all(struct attach *a, const struct env *env, const struct conf 
 		return fail_xskd(a->fail, a->x, err, "xskd does not answer");
 	if (check_device(a) < 0)
 		return -1;
-	return *conf->ipam ? ipam_run(conf->ipam, VERB_STATUS, env, conf->json, NULL, a->fail) : 0;
+	return *conf->ipam ? ipam_run(conf->ipam, VERB_STATUS, env, conf->json, -1, NULL, a->fail)
+			   : 0;
 }
 
 int verb_status(const struct env *env, const struct conf *conf, struct fail *fail)

@@ -277,7 +277,7 @@ int verb_gc(const struct env *env, const struct conf *conf, struct fail *fail)
 	if (!first.code)
 		first = *fail;
 	fail->code = 0;
-	if (*conf->ipam && ipam_run(conf->ipam, VERB_GC, env, conf->json, NULL, fail) < 0 &&
+	if (*conf->ipam && ipam_run(conf->ipam, VERB_GC, env, conf->json, -1, NULL, fail) < 0 &&
 	    !first.code)
 		first = *fail;
 	*fail = first;

@@ -41,11 +41,13 @@ run() {
 }
 
 total=$2
-mkdir -p "$work/request" || exit 2
-"$bin/fuzz_seed" "$work/request" || exit 2
-echo 1..4
-run 1 request 70 -max_len=8192
+mkdir -p "$work/request" "$work/cni" || exit 2
+"$bin/fuzz_seed" "$work/request" "$work/cni" || exit 2
+echo 1..5
+run 1 request 60 -max_len=8192
 run 2 packet 10 -max_len=65600
 run 3 config 10 -max_len=4096
 run 4 state 10 -max_len=8192
+# It warns of what it is given, line by line.
+run 5 cni 10 -max_len=16384 -close_fd_mask=2
 exit $failed

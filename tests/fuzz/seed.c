@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Writes the corpus that fuzz_request begins with into a directory: a script for each call, and
- * some for what takes several. Kept as this program and not as files, so that it follows the
- * protocol.
+ * Writes the corpora that fuzzers begin with into directories. For fuzz_request that is a script
+ * for each call, and some for what takes several; for fuzz_cni something of each kind. Kept as this
+ * program and not as files, so that it follows the protocol.
  */
 #include <stdio.h>
 #include <string.h>
@@ -248,20 +248,69 @@ static int seed_rest(const char *dir)
 	return save(dir, "keep-the-rest");
 }
 
+/* ---- for fuzz_cni: a byte of kind (enum kind there), then text ---- */
+
+static int seed_text(const char *dir, const char *name, char kind, const char *text)
+{
+	len = (size_t)snprintf((char *)script, sizeof(script), "%c%s", kind, text);
+	for (size_t i = 1; i < len; i++) {
+		if (script[i] == '\'')
+			script[i] = '"';
+	}
+	return save(dir, name);
+}
+
+#define CNI_BASE "'cniVersion': '1.1.0', 'name': 'net', 'type': 'xskd-cni', "
+
+static int seed_cni(const char *dir)
+{
+	return seed_text(dir, "device", 0,
+			 "{ " CNI_BASE "'device': '0000:3b:00.0', 'queues': '0-3,7', "
+			 "'xdpMode': 'native', 'program': { 'object': '/x.o', 'name': 'f', "
+			 "'map': 'm', 'constants': { 'a': 5, 'b': 'hex:0a0b' } }, "
+			 "'mac': '02:00:00:00:00:01', 'mtu': 1500, 'channels': 2, 'busyPoll': "
+			 "{ 'napiDeferHardIrqs': 2, 'groFlushTimeout': 200000 }, "
+			 "'allowInUse': ['eth0'], 'ipam': { 'type': 'host-local' }, 'dns': {}, "
+			 "'socketDir': '/s', 'logFile': '/l', 'runtimeConfig': { 'mac': "
+			 "'02:00:00:00:00:02', 'mtu': 68, 'deviceID': 'eth1' } }") ||
+	       seed_text(dir, "queue", 0,
+			 "{ " CNI_BASE "'mode': 'queue', 'device': 'eth0', 'queues': "
+			 "{ 'count': 2 }, 'filters': [{ 'flow': 'udp4', 'srcIP': '10.0.0.1', "
+			 "'dstIP': 'pod', 'srcPort': 1, 'dstPort': 2, 'queue': 0 }, { 'flow': "
+			 "'ether', 'dstMAC': '02:00:00:00:00:01', 'etherType': 35063 }] }") ||
+	       seed_text(dir, "args", 1,
+			 "IgnoreUnknown=1;K8S_POD_NAME=web;K8S_POD_NAMESPACE=default;"
+			 "K8S_POD_UID=1-2") ||
+	       seed_text(dir, "record", 2,
+			 "{ 'kind': 'moved', 'container': 'c', 'ifname': 'net1', 'netns': '/ns', "
+			 "'args': 'K8S_POD_NAME=web', 'path': '/p', 'network': 'net', "
+			 "'cookie': 7, 'program': 5, 'queues': [0], 'config': { " CNI_BASE
+			 "'device': 'eth0' } }") ||
+	       seed_text(dir, "reply", 3, "0123456789abcdef\x08") ||
+	       seed_text(dir, "result", 4,
+			 "{ " CNI_BASE "'prevResult': { 'interfaces': [{ 'name': 'net1', "
+			 "'sandbox': '/ns' }], 'ips': [{ 'address': '10.0.0.2/24' }] }, 'args': "
+			 "{ 'ips': [{ 'version': '4', 'address': '10.0.0.5/24', 'interface': 0 }], "
+			 "'routes': [{ 'dst': '0.0.0.0/0' }], 'dns': { 'domain': 'x' } } }");
+}
+
+static int seed_request(const char *dir)
+{
+	return seed_empty(dir) || seed_grant(dir) || seed_transient(dir) || seed_object(dir) ||
+	       seed_rest(dir) || seed_handoff(dir, "handoff", 0, false, false) ||
+	       seed_handoff(dir, "keep", 0, true, false) ||
+	       seed_handoff(dir, "unbound", 0, false, true) ||
+	       seed_handoff(dir, "two-phases", SCRIPT_TWO_PHASES, false, false) ||
+	       seed_handoff(dir, "two-phases-keep", SCRIPT_TWO_PHASES, true, false) ||
+	       seed_handoff(dir, "old-kernel", SCRIPT_TWO_PHASES | SCRIPT_OLD_BIND, false, true) ||
+	       seed_handoff(dir, "tight", SCRIPT_TIGHT | SCRIPT_ZERO_COPY, false, false);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s DIR\n", argv[0]);
+	if (argc != 3) {
+		fprintf(stderr, "usage: %s REQUEST-DIR CNI-DIR\n", argv[0]);
 		return 2;
 	}
-	return seed_empty(argv[1]) || seed_grant(argv[1]) || seed_transient(argv[1]) ||
-	       seed_object(argv[1]) || seed_rest(argv[1]) ||
-	       seed_handoff(argv[1], "handoff", 0, false, false) ||
-	       seed_handoff(argv[1], "keep", 0, true, false) ||
-	       seed_handoff(argv[1], "unbound", 0, false, true) ||
-	       seed_handoff(argv[1], "two-phases", SCRIPT_TWO_PHASES, false, false) ||
-	       seed_handoff(argv[1], "two-phases-keep", SCRIPT_TWO_PHASES, true, false) ||
-	       seed_handoff(argv[1], "old-kernel", SCRIPT_TWO_PHASES | SCRIPT_OLD_BIND, false,
-			    true) ||
-	       seed_handoff(argv[1], "tight", SCRIPT_TIGHT | SCRIPT_ZERO_COPY, false, false);
+	return seed_request(argv[1]) || seed_cni(argv[2]);
 }
