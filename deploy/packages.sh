@@ -24,6 +24,10 @@ test_packages=(
     python3 python3-protobuf protobuf-compiler  # the client in another language
     clang-format libclang-rt-14-dev             # format; sanitizers and fuzzers with clang
     strace
+    containerd runc busybox-static              # pods as a kubelet makes them
+    python3-grpcio                              # CRI, by which it asks for them
+    containernetworking-plugins                 # addresses, and partners in a chain
+    golang-go golang-github-appc-cni-dev        # libcni, by which runtimes call plugins
 )
 
 # install_packages PACKAGE...: those that are missing. Fetches the lists of packages only where one
