@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * bench [--smoke] SECTION SECONDS XSKD DIR
+ * bench [--smoke] SECTION SECONDS BUILD DIR
  *
  * One section of run.sh, which makes the namespaces and DIR for it. Rows go to stdout (rows.h).
  */
@@ -20,7 +20,7 @@ static const struct {
 	{ "calls", bench_calls, true },     { "crowd", bench_crowd, true },
 	{ "handoff", bench_handoff, true }, { "syscalls", bench_syscalls, false },
 	{ "load", bench_load, true },       { "packets", bench_packets, true },
-	{ "memory", bench_memory, true },
+	{ "cni", bench_cni, true },         { "memory", bench_memory, true },
 };
 
 /* For a thousand connections, here and, as it is inherited, in the daemon. */
@@ -43,11 +43,11 @@ int main(int argc, char **argv)
 		argc--;
 	}
 	if (argc != 5) {
-		fprintf(stderr, "usage: bench [--smoke] SECTION SECONDS XSKD DIR\n");
+		fprintf(stderr, "usage: bench [--smoke] SECTION SECONDS BUILD DIR\n");
 		return 2;
 	}
 	set.us = atof(argv[2]) * 1e6;
-	set.xskd = argv[3];
+	set.build = argv[3];
 	set.dir = argv[4];
 	srandom((unsigned int)now_us());
 	raise_limit();

@@ -9,8 +9,8 @@
 # default BUILD/bench.json. N: about how long to measure, 80 unless told; at 80 all of it takes
 # less than two minutes. --smoke: a few samples of each, to see that it runs; its figures say nothing.
 #
-# Needs root, two CPUs and iproute2; counts system calls where there is strace. Runs in network,
-# mount and process namespaces of its own, and when these end nothing is left.
+# Needs root, two CPUs, iproute2 and Debian's CNI plugins; counts system calls where there is strace.
+# Runs in network, mount and process namespaces of its own, and when these end nothing is left.
 # A target that is missed is no failure: the exit status is not 0 only where something broke.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,13 +26,14 @@ if [[ ${1-} == --inside ]]; then
         echo -n "$1 " >&2
         # shellcheck disable=SC2086 # is one word or none
         unshare --net ${trace-} "$build/tests/bench/bench" $smoke "$1" \
-            "$(awk "BEGIN { print $seconds * $2 / 100 }")" "$build/server/xskd" "$dir"
+            "$(awk "BEGIN { print $seconds * $2 / 100 }")" "$build" "$dir"
     }
-    section calls 24
-    section crowd 14
-    section handoff 22
-    section load 24
-    section packets 16
+    section calls 20
+    section crowd 12
+    section handoff 18
+    section load 20
+    section packets 14
+    section cni 16
     section memory 0
     if command -v strace >/dev/null; then
         trace="strace -f -qq -s 48 -o $dir/trace" section syscalls 0
@@ -54,10 +55,12 @@ while [[ ${1-} == --* ]]; do
 done
 build=$(realpath "${1:-$here/../../build}")
 json=${json:-$build/bench.json}
-for program in tests/bench/bench server/xskd; do
+for program in tests/bench/bench server/xskd client/cni/xskd-cni; do
     [[ -x $build/$program ]] || { echo "$build has no $program: build it first" >&2; exit 1; }
 done
 [[ $(id -u) == 0 ]] || { echo "tests/bench/run.sh needs root" >&2; exit 1; }
+[[ -x /usr/lib/cni/host-device ]] ||
+    { echo "tests/bench/run.sh needs the package containernetworking-plugins" >&2; exit 1; }
 [[ $(nproc) -ge 2 ]] || { echo "tests/bench/run.sh needs two CPUs" >&2; exit 1; }
 
 scratch=$(mktemp -d)

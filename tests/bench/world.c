@@ -47,8 +47,9 @@ static void wait_ready(const struct daemon *d)
 
 void daemon_start(struct daemon *d, const struct setting *set, const char *name)
 {
-	char run[64], bpf[64], log[96], conf[96];
+	char xskd[256], run[64], bpf[64], log[96], conf[96];
 
+	CHECK(snprintf(xskd, sizeof(xskd), "%s/server/xskd", set->build) < (int)sizeof(xskd));
 	CHECK(snprintf(run, sizeof(run), "%s/%s", set->dir, name) < (int)sizeof(run));
 	CHECK(snprintf(bpf, sizeof(bpf), "%s/bpf/%s", set->dir, name) < (int)sizeof(bpf));
 	snprintf(log, sizeof(log), "%s.log", run);
@@ -64,9 +65,8 @@ void daemon_start(struct daemon *d, const struct setting *set, const char *name)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pin_to(CPU_SERVER);
 		dup2(d->log, STDERR_FILENO);
-		execl(set->xskd, set->xskd, "--run-dir", run, "--bpf-dir", bpf, "--config", conf,
-		      NULL);
-		check_failed(__FILE__, __LINE__, set->xskd);
+		execl(xskd, xskd, "--run-dir", run, "--bpf-dir", bpf, "--config", conf, NULL);
+		check_failed(__FILE__, __LINE__, xskd);
 	}
 	d->cpu = cpu_clock(d->pid);
 	wait_ready(d);
@@ -148,6 +148,14 @@ void device_make(const struct pod *p, const char *name, const char *inside, unsi
 	pod_enter(p);
 	shell(command);
 	pod_leave(p);
+}
+
+void device_down(const char *name)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "ip link set %s down", name);
+	shell(command);
 }
 
 /* ---- connections ---- */

@@ -11,10 +11,10 @@
 
 /* What the command line says. */
 struct setting {
-	const char *xskd; /* the daemon's program */
-	const char *dir;  /* of this run: a tmpfs, with a bpffs at bpf/ */
-	double us;        /* that the section may take */
-	bool smoke;       /* shows that it runs, no more: the least of everything */
+	const char *build; /* where meson put the programs */
+	const char *dir;   /* of this run: a tmpfs, with a bpffs at bpf/ */
+	double us;         /* that the section may take */
+	bool smoke;        /* shows that it runs, no more: the least of everything */
 };
 
 struct daemon {
@@ -49,6 +49,9 @@ void pod_leave(const struct pod *p);
  */
 void device_make(const struct pod *p, const char *name, const char *inside, unsigned int queues);
 
+/* device_down() - down again. */
+void device_down(const char *name);
+
 /* here_open() - a connection from here, to the admin socket. pod_open() - from inside the pod. */
 struct xskd *here_open(const struct daemon *d);
 struct xskd *pod_open(const struct pod *p, const struct daemon *d);
@@ -66,6 +69,7 @@ void bench_handoff(const struct setting *set);
 void bench_syscalls(const struct setting *set);
 void bench_load(const struct setting *set);
 void bench_packets(const struct setting *set);
+void bench_cni(const struct setting *set);
 void bench_memory(const struct setting *set);
 
 #endif
