@@ -410,14 +410,13 @@ static bool goes_on(int err, const struct at *at, enum verb verb)
 	return err == 0;
 }
 
-/* First of all, what a DEL cannot do without. */
 static bool parse(const struct at *at, enum verb verb, struct conf *conf)
 {
 	const struct at runtime = { value_get(at, "runtimeConfig"), "runtimeConfig.", at->fail };
 
-	return goes_on(read_socket_dir(at, conf), at, verb) &&
+	return goes_on(read_version(at, conf), at, verb) &&
+	       goes_on(read_socket_dir(at, conf), at, verb) &&
 	       goes_on(read_ipam(at, conf), at, verb) &&
-	       goes_on(read_version(at, conf), at, verb) &&
 	       goes_on(read_standard(at, conf), at, verb) &&
 	       goes_on(value_path(at, "logFile", &conf->log_file), at, verb) &&
 	       goes_on(value_keys(at, top_keys, verb), at, verb) &&

@@ -127,10 +127,25 @@ static void look_at_master(struct uses *uses, const struct link *link)
 	snprintf(uses->why, sizeof(uses->why), "'%s' belongs to '%s'", link->name, master.name);
 }
 
-int device_check_free(struct rtnl *rtnl, const struct link *link, struct fail *fail)
+static bool is_allowed(const struct link *link, const json_t *allowed)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach(allowed, i, name) {
+		if (!strcmp(json_string_value(name), link->name))
+			return true;
+	}
+	return false;
+}
+
+int device_check_free(struct rtnl *rtnl, const struct link *link, const json_t *allowed,
+		      struct fail *fail)
 {
 	struct uses uses = { .rtnl = rtnl, .ifindex = link->ifindex };
 
+	if (is_allowed(link, allowed))
+		return 0;
 	uses.err = rtnl_each_link(rtnl, note_above, &uses);
 	if (link->loopback)
 		snprintf(uses.why, sizeof(uses.why), "it is the loopback device");

@@ -19,8 +19,10 @@ int device_find(struct rtnl *rtnl, int ethtool, const char *wanted, struct link 
 /*
  * device_check_free() - fail if the host needs the device: an address, a default route, a bridge or
  * bond that it belongs to, or such things on a device that sits on top of it.
+ * @allowed: names of devices that may be taken all the same, an array; NULL: none.
  */
-int device_check_free(struct rtnl *rtnl, const struct link *link, struct fail *fail) must_check;
+int device_check_free(struct rtnl *rtnl, const struct link *link, const json_t *allowed,
+		      struct fail *fail) must_check;
 
 /* device_record() - how it is now, for device_is() and for giving it back; NULL: no memory. */
 json_t *device_record(struct rtnl *rtnl, int ethtool, const struct link *link) must_check;

@@ -38,7 +38,7 @@ bool env_is_ifname(const char *word)
 	if (!len || len >= IFNAMSIZ || !strcmp(word, ".") || !strcmp(word, ".."))
 		return false;
 	for (size_t i = 0; i < len; i++) {
-		if (!isgraph((unsigned char)word[i]) || strchr("/:@\"'\\", word[i]))
+		if (!isgraph((unsigned char)word[i]) || strchr("/:@%\"'\\", word[i]))
 			return false;
 	}
 	return true;
@@ -170,7 +170,7 @@ int env_read(struct env *env, struct fail *fail)
 		return fail_set(
 			fail, FAIL_ENVIRONMENT,
 			"CNI_IFNAME '%.15s' is no name of an interface: 1 to 15 characters, "
-			"without '/', ':', '@', quotes and blanks",
+			"without '/', ':', '@', '%%', quotes and blanks",
 			env->ifname);
 	return env_args(env, fail);
 }

@@ -16,6 +16,7 @@
 enum fail_code {
 	FAIL_VERSION = 1,
 	FAIL_KEY = 2,
+	FAIL_CONTAINER = 3, /* is not known */
 	FAIL_ENVIRONMENT = 4,
 	FAIL_IO = 5,
 	FAIL_DECODE = 6,

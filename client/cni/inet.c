@@ -44,6 +44,13 @@ static int parse_prefix(const char *text, struct prefix *out)
 	return 0;
 }
 
+bool rtnl_is_address(const char *text, bool with_prefix)
+{
+	struct prefix p;
+
+	return text && !strchr(text, '/') == !with_prefix && parse_prefix(text, &p) == 0;
+}
+
 static json_t *print_prefix(uint8_t family, const void *bytes, uint8_t len)
 {
 	char address[INET6_ADDRSTRLEN];
@@ -77,6 +84,23 @@ int rtnl_add_address(struct rtnl *rtnl, uint32_t ifindex, const char *address)
 	}
 	err = rtnl_talk(rtnl, &m, NULL, NULL);
 	return err == -EEXIST ? 0 : err < 0 ? err : 0;
+}
+
+int rtnl_delete_address(struct rtnl *rtnl, uint32_t ifindex, const char *address)
+{
+	struct ifaddrmsg info = { .ifa_index = ifindex };
+	struct prefix p;
+	struct message m;
+	int err = parse_prefix(address, &p);
+
+	if (err < 0)
+		return err;
+	info.ifa_family = p.family;
+	info.ifa_prefixlen = p.len;
+	message_init(&m, RTM_DELADDR, 0, &info, sizeof(info));
+	message_put(&m, IFA_LOCAL, p.bytes, size_of(p.family));
+	err = rtnl_talk(rtnl, &m, NULL, NULL);
+	return err == -EADDRNOTAVAIL || err == -ENODEV ? 0 : err < 0 ? err : 0;
 }
 
 struct list {
@@ -330,6 +354,20 @@ static int give_back(struct rtnl *rtnl, struct message *m)
 	int err = rtnl_talk(rtnl, m, NULL, NULL);
 
 	return err == -EEXIST ? 0 : err < 0 ? err : 0;
+}
+
+bool rtnl_has_ipv6(const json_t *addresses)
+{
+	const json_t *value;
+	struct message m;
+	size_t i;
+
+	json_array_foreach(addresses, i, value) {
+		if (parse_whole(json_string_value(value), RTM_NEWADDR, &m) == 0 &&
+		    ((struct ifaddrmsg *)NLMSG_DATA(&m.header))->ifa_family == AF_INET6)
+			return true;
+	}
+	return false;
 }
 
 static int restore_address(struct rtnl *rtnl, uint32_t ifindex, const char *text)

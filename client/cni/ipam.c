@@ -140,7 +140,9 @@ static int run(const char *path, char **environment, const json_t *config, int l
 	close(ends[1]);
 	if (!err) {
 		err = read_answer(ends[0], buf, ANSWER_MAX, &len);
-		if (err < 0 || len == ANSWER_MAX)
+		if (!err && len == ANSWER_MAX)
+			err = -EMSGSIZE;
+		if (err < 0)
 			kill(pid, SIGKILL);
 		while (waitpid(pid, &out->status, 0) < 0 && errno == EINTR)
 			;
@@ -172,7 +174,7 @@ static int take_error(const char *type, enum verb verb, const struct answer *ans
 	fail_set(fail, (int)json_integer_value(code), "IPAM plugin '%s': %s", type,
 		 msg ? msg : "?");
 	snprintf(fail->details, sizeof(fail->details), "%s", details ? details : "");
-	if (!fail->code) /* it failed all the same */
+	if (fail->code <= 0) /* it failed all the same */
 		fail->code = FAIL_IO;
 	return -1;
 }
@@ -188,7 +190,10 @@ static int run_once(const char *type, enum verb verb, const struct env *env, con
 	if (find(type, env->path, path, sizeof(path), fail) < 0)
 		return -1;
 	err = environment ? run(path, environment, config, lock, &answer) : -ENOMEM;
-	if (err < 0)
+	if (err == -EMSGSIZE)
+		fail_set(fail, FAIL_DECODE, "IPAM plugin '%s' answered with more than %d bytes",
+			 type, ANSWER_MAX);
+	else if (err < 0)
 		fail_errno(fail, FAIL_IO, err, "cannot run the IPAM plugin '%s'", path);
 	else if (answer.failed)
 		err = take_error(type, verb, &answer, fail);
@@ -221,7 +226,9 @@ int ipam_run(const char *type, enum verb verb, const struct env *env, const json
 	while (run_once(type, verb, env, copy, lock, out_result, fail) < 0) {
 		bool optional = verb == VERB_GC || verb == VERB_STATUS;
 
-		if (optional && (fail->code == FAIL_VERSION || fail->code == FAIL_ENVIRONMENT)) {
+		/* Older ones look for a container before they look at the verb. */
+		if (optional && (fail->code == FAIL_VERSION || fail->code == FAIL_CONTAINER ||
+				 fail->code == FAIL_ENVIRONMENT)) {
 			fail->code = 0;
 			return 0;
 		}

@@ -12,20 +12,8 @@ static struct {
 	int fd; /* 0: none */
 	const struct env *env;
 	struct timespec began;
+	char early[4096]; /* warnings, a line each, of before the file was known */
 } to;
-
-int log_open(const char *path, const struct env *env, struct fail *fail)
-{
-	clock_gettime(CLOCK_MONOTONIC, &to.began);
-	to.env = env;
-	if (!*path)
-		return 0;
-	to.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (to.fd > 0)
-		return 0;
-	to.fd = 0;
-	return fail_errno(fail, FAIL_IO, -errno, "cannot open the log file '%s'", path);
-}
 
 /* One write(2), so that lines of plugins that run at the same time stay whole. */
 static void write_line(const char *level, const char *text)
@@ -50,6 +38,30 @@ static void write_line(const char *level, const char *text)
 	(void)!write(to.fd, line, (size_t)len);
 }
 
+static void write_early(void)
+{
+	char *rest = to.early;
+
+	for (char *line; (line = strsep(&rest, "\n")) && *line;)
+		write_line("warning", line);
+	to.early[0] = '\0';
+}
+
+int log_open(const char *path, const struct env *env, struct fail *fail)
+{
+	clock_gettime(CLOCK_MONOTONIC, &to.began);
+	to.env = env;
+	if (!*path)
+		return 0;
+	to.fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (to.fd <= 0) {
+		to.fd = 0;
+		return fail_errno(fail, FAIL_IO, -errno, "cannot open the log file '%s'", path);
+	}
+	write_early();
+	return 0;
+}
+
 void log_warning(const char *fmt, ...)
 {
 	char text[1024];
@@ -59,7 +71,13 @@ void log_warning(const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "xskd-cni: %s\n", text);
-	write_line("warning", text);
+	if (to.fd) {
+		write_line("warning", text);
+	} else if (!to.env) {
+		size_t used = strlen(to.early);
+
+		snprintf(to.early + used, sizeof(to.early) - used, "%s\n", text);
+	}
 }
 
 void log_outcome(const struct fail *fail)

@@ -59,3 +59,16 @@ int netns_cookie(int sock, uint64_t *out)
 
 	return getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, out, &len) < 0 ? -errno : 0;
 }
+
+int netns_enable_ipv6(void *ifname)
+{
+	cleanup(close_fdp) int fd = -1;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6",
+		 (const char *)ifname);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -EAFNOSUPPORT : -errno; /* a kernel without IPv6 */
+	return write(fd, "0", 1) < 0 ? -errno : 0;
+}

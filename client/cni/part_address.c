@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The interface in the pod is set up and gets what IPAM has for it. */
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,21 +21,6 @@ static const char *address_of(const json_t *ip)
 	return address ? address : "";
 }
 
-/* Container runtimes like to turn IPv6 off where no plugin asks for it. */
-static int enable_ipv6(void *arg)
-{
-	const char *ifname = arg;
-	char path[96];
-
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", ifname);
-
-	cleanup(close_fdp) int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno == ENOENT ? -EAFNOSUPPORT : -errno; /* a kernel without IPv6 */
-	return write(fd, "0", 1) < 0 ? -errno : 0;
-}
-
 static int add_addresses(struct attach *a)
 {
 	const json_t *ip;
@@ -46,7 +31,7 @@ static int add_addresses(struct attach *a)
 		int err = 0;
 
 		if (is_ipv6(address_of(ip)) && !ipv6) {
-			err = netns_visit(a->pod.netns, enable_ipv6, a->link.name);
+			err = netns_visit(a->pod.netns, netns_enable_ipv6, a->link.name);
 			ipv6 = true;
 		}
 		if (!err)
@@ -59,13 +44,15 @@ static int add_addresses(struct attach *a)
 	return 0;
 }
 
-/* "A plugin should use the gateway of the same family" (CNI specification, routes). */
+/* The gateway of the same family, unless the destination is on the link itself. */
 static const char *gateway_for(const struct attach *a, const json_t *route)
 {
 	const char *dst = json_string_value(json_object_get(route, "dst"));
 	const json_t *ip;
 	size_t i;
 
+	if (json_integer_value(json_object_get(route, "scope")) >= RT_SCOPE_LINK)
+		return NULL;
 	json_array_foreach(json_object_get(a->ipam, "ips"), i, ip) {
 		const char *gateway = json_string_value(json_object_get(ip, "gateway"));
 
@@ -103,45 +90,124 @@ static int set_up(struct attach *a)
 	return err < 0 ? attach_refused(a, &a->pod, err, "set up") : 0;
 }
 
-static int address_add(struct attach *a)
+/* Absent, or of the same family as the other address. */
+static bool is_good_gateway(const json_t *gateway, const char *other)
+{
+	const char *text = json_string_value(gateway);
+
+	return !gateway || (text && !*text) ||
+	       (rtnl_is_address(text, false) && is_ipv6(text) == is_ipv6(other));
+}
+
+static bool is_good_ip(const json_t *ip)
+{
+	const char *address = address_of(ip);
+
+	return rtnl_is_address(address, true) &&
+	       is_good_gateway(json_object_get(ip, "gateway"), address);
+}
+
+static bool is_good_route(const json_t *route)
+{
+	const char *dst = json_string_value(json_object_get(route, "dst"));
+
+	return rtnl_is_address(dst, true) && is_good_gateway(json_object_get(route, "gw"), dst);
+}
+
+/* What goes into our own result has to be one. */
+static int check_answer(struct attach *a)
+{
+	const json_t *value;
+	bool good = true;
+	size_t i;
+
+	json_array_foreach(json_object_get(a->ipam, "ips"), i, value)
+		good = good && is_good_ip(value);
+	json_array_foreach(json_object_get(a->ipam, "routes"), i, value)
+		good = good && is_good_route(value);
+	return good ? 0
+		    : fail_set(a->fail, FAIL_DECODE,
+			       "IPAM plugin '%s' answered with addresses or routes that are none",
+			       a->conf->ipam);
+}
+
+/* A plugin that could not add may not be able to delete either: it is asked once. */
+static int run_ipam(struct attach *a)
 {
 	const char *ipam = a->conf->ipam;
+	int lock = a->journal->held.fd;
+	struct fail ignored;
 
+	if (journal_note(a->journal, "ipam", json_string(ipam), a->fail) < 0)
+		return -1;
+	if (ipam_run(ipam, VERB_ADD, a->env, a->conf->json, lock, &a->ipam, a->fail) == 0)
+		return check_answer(a);
+	(void)!ipam_run(ipam, VERB_DEL, a->env, a->conf->json, lock, NULL, &ignored);
+	json_object_del(a->journal->json, "ipam");
+	(void)!journal_write(a->journal, &ignored);
+	return -1;
+}
+
+/* What an interface gets that is not ours, and stays in the pod. */
+static int note_added(struct attach *a)
+{
+	json_t *added = json_array();
+	const json_t *ip;
+	size_t i;
+
+	json_array_foreach(json_object_get(a->ipam, "ips"), i, ip)
+		json_array_append(added, json_object_get(ip, "address"));
+	return journal_note(a->journal, "added", added, a->fail);
+}
+
+static int address_add(struct attach *a)
+{
 	if (a->kind != ATTACH_QUEUES && set_up(a) < 0)
 		return -1;
-	if (!*ipam)
+	if (!*a->conf->ipam)
 		return 0;
-	if (journal_note(a->journal, "ipam", json_string(ipam), a->fail) < 0 ||
-	    ipam_run(ipam, VERB_ADD, a->env, a->conf->json, a->journal->held.fd, &a->ipam,
-		     a->fail) < 0)
+	if (run_ipam(a) < 0)
 		return -1;
 	/* In queue mode they are the application's own: it has its packets raw. */
 	if (a->kind == ATTACH_QUEUES)
 		return 0;
+	if (a->kind == ATTACH_THERE && note_added(a) < 0)
+		return -1;
 	return add_addresses(a) < 0 ? -1 : add_routes(a);
 }
 
+static int delete_added(struct attach *a)
+{
+	const json_t *address;
+	int err = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(a->journal->json, "added"), i, address) {
+		if (a->at == &a->pod && !err)
+			err = rtnl_delete_address(&a->pod.rtnl, a->link.ifindex,
+						  json_string_value(address));
+	}
+	return err < 0 ? attach_refused(a, &a->pod, err, "take its addresses from") : 0;
+}
+
 /*
- * The configuration that it was added with knows best what to take back; without a record it is the
- * one at hand. The addresses themselves go as the device leaves the pod.
+ * By the configuration that it was added with, and what the runtime remembers of the result;
+ * without a record, by the one at hand.
  */
 static int address_del(struct attach *a)
 {
-	const struct conf *conf = a->conf;
-	const json_t *config = json_object_get(a->journal->json, "config");
-	const char *noted = journal_text(a->journal, "ipam");
+	const json_t *record = a->journal->json;
+	cleanup(json_decrefp) json_t *config =
+		json_copy(record ? json_object_get(record, "config") : a->conf->json);
+	const char *ipam = record ? journal_text(a->journal, "ipam") : a->conf->ipam;
 
-	if (a->journal->json && !*noted)
+	if (delete_added(a) < 0)
+		return -1;
+	if (!*ipam)
 		return 0;
-	if (!*noted)
-		noted = conf->ipam;
-	if (!*noted)
-		return 0;
-	/* With what the runtime has put into it, prevResult say, unless it was changed meanwhile.
-	 */
-	if (!config || !strcmp(noted, conf->ipam))
-		config = conf->json;
-	return ipam_run(noted, VERB_DEL, a->env, config, a->journal->held.fd, NULL, a->fail);
+	if (config && a->conf->prev_result)
+		json_object_set(config, "prevResult", (json_t *)(uintptr_t)a->conf->prev_result);
+	return ipam_run(ipam, VERB_DEL, a->env, config, a->journal->held.fd, NULL, a->fail);
 }
 
 static int check_addresses(struct attach *a, const json_t *present)

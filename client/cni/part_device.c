@@ -26,18 +26,6 @@ static const char *old_name(const struct attach *a)
 
 /* ---- part_device ---- */
 
-static bool is_allowed(const struct attach *a)
-{
-	const json_t *name;
-	size_t i;
-
-	json_array_foreach(a->conf->allow_in_use, i, name) {
-		if (!strcmp(json_string_value(name), a->link.name))
-			return true;
-	}
-	return false;
-}
-
 struct holder {
 	const struct journals *all;
 	const char *wanted;
@@ -119,11 +107,9 @@ static int find_in_pod(struct attach *a)
 	int err;
 
 	if (conf->has_mac || conf->mtu || conf->channels || conf->busy_poll)
-		return fail_set(
-			a->fail, FAIL_CONFIG,
-			"mac, mtu, channels and busyPoll are for the plugin that makes '%s', "
-			"earlier in the chain",
-			a->env->ifname);
+		log_warning("mac, mtu, channels and busyPoll are for the plugin that made '%s': "
+			    "ignored",
+			    a->env->ifname);
 	err = rtnl_link(&a->pod.rtnl, a->env->ifname, 0, &a->link);
 
 	a->at = &a->pod;
@@ -150,8 +136,8 @@ static int device_add(struct attach *a)
 
 	if (!err && a->kind == ATTACH_MOVED)
 		err = take(a);
-	if (!err && a->kind != ATTACH_THERE && !is_allowed(a))
-		err = device_check_free(&a->host.rtnl, &a->link, a->fail);
+	if (!err && a->kind != ATTACH_THERE)
+		err = device_check_free(&a->host.rtnl, &a->link, a->conf->allow_in_use, a->fail);
 	if (!err && a->kind == ATTACH_MOVED)
 		err = check_name_free(a);
 	/* Before anything is set, for with a program on a device not all can be. */
@@ -255,6 +241,7 @@ static int rename_home(struct attach *a)
 {
 	const struct link_change down = { .mask = IFF_UP };
 	const struct link_change name = { .name = old_name(a) };
+	char what[64];
 	int err = 0;
 
 	if (!strcmp(a->link.name, old_name(a)))
@@ -264,9 +251,11 @@ static int rename_home(struct attach *a)
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &down);
 	if (!err)
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &name);
+	snprintf(what, sizeof(what), "give the name '%s' back to", old_name(a));
 	if (err < 0)
-		return attach_refused(a, &a->host, err, "give its old name to");
+		return attach_refused(a, &a->host, err, what);
 	a->link.up = false;
+	snprintf(a->link.name, sizeof(a->link.name), "%s", old_name(a));
 	return 0;
 }
 

@@ -61,6 +61,9 @@ static int load(struct attach *a, struct xskd_program *out)
 	}
 	for (int i = 0; i < TRIES; i++) {
 		err = xskd_load_program(a->x, a->link.name, &opts, out);
+		if (err < 0)
+			fail_xskd(a->fail, a->x, err, "cannot load the XDP program on '%s'",
+				  a->link.name);
 		/* A shared device's program without a lease is another pod's, which is about to
 		 * grant. */
 		if (err == -EEXIST && a->kind != ATTACH_QUEUES && attach_clear_orphan(a))
@@ -69,8 +72,8 @@ static int load(struct attach *a, struct xskd_program *out)
 			break;
 		pause_a_little();
 	}
-	if (err < 0)
-		fail_xskd(a->fail, a->x, err, "cannot load the XDP program on '%s'", a->link.name);
+	if (err == 0)
+		a->fail->code = 0;
 	return err;
 }
 

@@ -8,6 +8,7 @@
 
 #include "attach.h"
 #include "device.h"
+#include "netns.h"
 
 static json_t *record_of(const struct attach *a)
 {
@@ -252,6 +253,8 @@ static int restore_up(struct attach *a)
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &up);
 	if (err < 0)
 		return attach_refused(a, &a->host, err, "set up");
+	if (rtnl_has_ipv6(json_object_get(record_of(a), "addresses")))
+		(void)!netns_enable_ipv6(a->link.name); /* the address will tell */
 	err = rtnl_restore(&a->host.rtnl, a->link.ifindex,
 			   json_object_get(record_of(a), "addresses"),
 			   json_object_get(record_of(a), "routes"));

@@ -73,6 +73,12 @@ int rtnl_change(struct rtnl *rtnl, uint32_t ifindex, const struct link_change *c
  */
 int rtnl_add_address(struct rtnl *rtnl, uint32_t ifindex, const char *address) must_check;
 
+/* rtnl_delete_address() - no error if it is not there. */
+int rtnl_delete_address(struct rtnl *rtnl, uint32_t ifindex, const char *address) must_check;
+
+/* rtnl_is_address() - "10.0.0.5", or "10.0.0.5/24" with a prefix; likewise of IPv6. */
+bool rtnl_is_address(const char *text, bool with_prefix);
+
 /* rtnl_addresses() - append what the link has, without link-local ones, to the array @out. */
 int rtnl_addresses(struct rtnl *rtnl, uint32_t ifindex, json_t *out) must_check;
 
@@ -90,6 +96,9 @@ int rtnl_add_route(struct rtnl *rtnl, uint32_t ifindex, const json_t *route,
  * the kernel makes of addresses and advertisements.
  */
 int rtnl_save(struct rtnl *rtnl, uint32_t ifindex, json_t *addresses, json_t *routes) must_check;
+
+/* rtnl_has_ipv6() - whether any of the saved addresses is one. */
+bool rtnl_has_ipv6(const json_t *addresses);
 
 /* rtnl_restore() - give them to the link, which may have another index by now. */
 int rtnl_restore(struct rtnl *rtnl, uint32_t ifindex, const json_t *addresses,

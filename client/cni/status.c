@@ -25,17 +25,29 @@ static uint32_t count_queues(const struct attach *a)
 	return c.rx + c.combined;
 }
 
-/* Queues of the device that pods have. */
-static int count_leased(struct attach *a, uint32_t *out)
+static bool is_wanted(const struct conf *conf, uint32_t queue)
+{
+	for (size_t i = 0; i < conf->queues.n; i++) {
+		if (conf->queues.queues[i] == queue)
+			return true;
+	}
+	return false;
+}
+
+/* Queues of the device that pods have: all together, and of those that the configuration names. */
+static int count_leased(struct attach *a, uint32_t *out, uint32_t *out_wanted)
 {
 	struct xskd_lease *leases = NULL;
 	size_t n = 0;
 	int err = xskd_list_leases(a->x, &leases, &n);
 
-	*out = 0;
+	*out = *out_wanted = 0;
 	for (size_t i = 0; i < n && !err; i++) {
-		if (leases[i].queue_mode && leases[i].ifindex == a->link.ifindex)
-			*out += (uint32_t)leases[i].n_queues;
+		if (!leases[i].queue_mode || leases[i].ifindex != a->link.ifindex)
+			continue;
+		*out += (uint32_t)leases[i].n_queues;
+		for (size_t q = 0; q < leases[i].n_queues; q++)
+			*out_wanted += is_wanted(a->conf, leases[i].queues[q]);
 	}
 	xskd_free(leases);
 	return err < 0 ? fail_xskd(a->fail, a->x, err, "cannot list the leases") : 0;
@@ -44,17 +56,25 @@ static int count_leased(struct attach *a, uint32_t *out)
 static int check_queues(struct attach *a)
 {
 	const struct conf *conf = a->conf;
-	uint32_t all = count_queues(a), leased, wanted = conf->queue_count;
+	uint32_t all = count_queues(a), leased, taken, count = conf->queue_count;
 
-	if (count_leased(a, &leased) < 0)
+	if (count_leased(a, &leased, &taken) < 0)
 		return -1;
-	if (!wanted)
-		wanted = conf->queues.n ? (uint32_t)conf->queues.n : 1;
-	if (leased + wanted <= all)
+	if (conf->queues.n && conf->queues.queues[conf->queues.n - 1] >= all)
+		return fail_set(a->fail, FAIL_UNAVAILABLE,
+				"'%s' has queues 0 to %u, there is no %u", a->link.name, all - 1,
+				conf->queues.queues[conf->queues.n - 1]);
+	if (taken)
+		return fail_set(a->fail, FAIL_UNAVAILABLE,
+				"%u of the configured queues of '%s' are with pods", taken,
+				a->link.name);
+	if (!count)
+		count = conf->queues.n ? 0 : 1;
+	if (leased + count <= all)
 		return 0;
 	return fail_set(a->fail, FAIL_UNAVAILABLE,
 			"%u of the %u queues of '%s' are with pods, and the next one wants %u",
-			leased, all, a->link.name, wanted);
+			leased, all, a->link.name, count);
 }
 
 static int check_device(struct attach *a)
@@ -65,6 +85,8 @@ static int check_device(struct attach *a)
 	if (!*conf->device)
 		return 0;
 	if (device_find(&a->host.rtnl, a->host.ethtool, conf->device, &a->link, a->fail) < 0)
+		return -1;
+	if (device_check_free(&a->host.rtnl, &a->link, conf->allow_in_use, a->fail) < 0)
 		return -1;
 	return conf->queue_mode ? check_queues(a) : 0;
 }
