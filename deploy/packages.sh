@@ -48,7 +48,7 @@ install_packages() {
     fi
     echo "installing ${missing[*]}" >&2
     log=$(mktemp) || return
-    { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"; } \
+    { "${apt[@]}" update && "${apt[@]}" install --yes --no-remove --no-install-recommends "${missing[@]}"; } \
         >"$log" 2>&1 || status=$?
     [[ $status -eq 0 ]] || cat "$log" >&2
     rm -f "$log"
