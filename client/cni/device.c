@@ -186,12 +186,13 @@ json_t *device_record(struct rtnl *rtnl, int ethtool, const struct link *link)
 		json_decref(routes);
 		return NULL;
 	}
-	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:o, s:o}", "name",
-			 link->name, "ifindex", (int)link->ifindex, "kind", link->kind, "mac",
-			 device_mac(link->mac, link->mac_len, mac), "permanent",
+	return json_pack("{s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:b, s:o, s:o}",
+			 "name", link->name, "ifindex", (int)link->ifindex, "kind", link->kind,
+			 "mac", device_mac(link->mac, link->mac_len, mac), "permanent",
 			 device_mac(link->permanent, link->permanent_len, permanent), "bus", bus,
 			 "mtu", (int)link->mtu, "up", link->up, "promisc", link->promisc,
-			 "allmulti", link->allmulti, "addresses", addresses, "routes", routes);
+			 "allmulti", link->allmulti, "noarp", link->noarp, "addresses", addresses,
+			 "routes", routes);
 }
 
 struct again {

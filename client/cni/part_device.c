@@ -219,22 +219,34 @@ static int find_home(struct attach *a)
 			: 0;
 }
 
+/* Hardware that is plugged in is somewhere; what is made of software ends with its namespace. */
+static bool is_plugged_in(const struct attach *a)
+{
+	const char *bus = json_string_value(json_object_get(record_of(a), "bus"));
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.32s", bus ? bus : "");
+	return bus && *bus && !strchr(bus, '/') && access(path, F_OK) == 0;
+}
+
 /* Under the name that the kernel gave it on its way home, if its own was taken. */
 static int wait_for_it(struct attach *a)
 {
-	const json_t *kind = json_object_get(record_of(a), "kind");
 	const struct timespec pause = { .tv_nsec = 20 * 1000000 };
+	int patience = a->patient && a->pod.netns < 0 ? HOMECOMING_MS : 0;
 
-	/* What is made of software ends with its namespace. */
-	if (a->at || !kind || *json_string_value(kind))
-		return 0;
-	for (int waited = 0; waited < (a->patient ? HOMECOMING_MS : 20); waited += 20) {
-		if (find_home(a) < 0 || a->at)
-			return a->at ? 0 : -1;
-		nanosleep(&pause, NULL);
+	for (int waited = 0; !a->at && is_plugged_in(a); waited += 20) {
+		if (find_home(a) < 0)
+			return -1;
+		if (!a->at && waited >= patience)
+			return fail_set(a->fail, FAIL_DEVICE,
+					"device '%s' is plugged in, but neither on the host nor in "
+					"the pod (yet)",
+					old_name(a));
+		if (!a->at)
+			nanosleep(&pause, NULL);
 	}
-	return fail_set(a->fail, FAIL_DEVICE,
-			"device '%s' has not come home from the namespace that ended", old_name(a));
+	return 0;
 }
 
 static int rename_home(struct attach *a)
@@ -278,7 +290,7 @@ static int move_del(struct attach *a)
 {
 	if (!record_of(a))
 		return 0;
-	if (a->pod.netns < 0 && wait_for_it(a) < 0)
+	if (wait_for_it(a) < 0)
 		return -1;
 	if (a->at == &a->pod && move_home(a) < 0)
 		return -1;

@@ -88,6 +88,18 @@ static int program_add(struct attach *a)
 	return journal_note(a->journal, "program", json_integer(program.id), a->fail);
 }
 
+/* The daemon may be at it by itself, as when the pod's namespace has just ended. */
+static int unload(struct attach *a, uint32_t id)
+{
+	int err = xskd_unload_program(a->x, id, NULL, 0, true);
+
+	for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
+		pause_a_little();
+		err = xskd_unload_program(a->x, id, NULL, 0, true);
+	}
+	return err;
+}
+
 static int program_del(struct attach *a)
 {
 	const json_t *noted = json_object_get(a->journal->json, "program");
@@ -106,7 +118,7 @@ static int program_del(struct attach *a)
 	if (!err && !id && (!program.transient || program.leases))
 		return 0;
 	if (!err)
-		err = xskd_unload_program(a->x, program.id, NULL, 0, true);
+		err = unload(a, program.id);
 	return err < 0 && err != -ENOENT
 		       ? fail_xskd(a->fail, a->x, err, "cannot unload the program of '%s'",
 				   journal_text(a->journal, "ifname"))

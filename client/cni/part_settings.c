@@ -192,8 +192,9 @@ static int restore_link(struct attach *a)
 	uint8_t bytes[MAC_SIZE];
 	struct link_change change = {
 		.flags = (was(a, "promisc") ? IFF_PROMISC : 0U) |
-			 (was(a, "allmulti") ? IFF_ALLMULTI : 0U),
-		.mask = IFF_PROMISC | IFF_ALLMULTI,
+			 (was(a, "allmulti") ? IFF_ALLMULTI : 0U) |
+			 (was(a, "noarp") ? IFF_NOARP : 0U),
+		.mask = IFF_PROMISC | IFF_ALLMULTI | IFF_NOARP,
 		.mtu = (uint32_t)noted(a, "mtu"),
 	};
 	const struct link_change down = { .mask = IFF_UP };
@@ -205,7 +206,7 @@ static int restore_link(struct attach *a)
 		change.mac_len = MAC_SIZE;
 	}
 	if (!change.mac && change.mtu == a->link.mtu && a->link.promisc == was(a, "promisc") &&
-	    a->link.allmulti == was(a, "allmulti"))
+	    a->link.allmulti == was(a, "allmulti") && a->link.noarp == was(a, "noarp"))
 		return 0;
 	if (a->link.up)
 		err = rtnl_change(&a->host.rtnl, a->link.ifindex, &down);

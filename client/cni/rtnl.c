@@ -272,6 +272,7 @@ static bool take_link(struct nlmsghdr *reply, struct link *link)
 		.up = info->ifi_flags & IFF_UP,
 		.promisc = info->ifi_flags & IFF_PROMISC,
 		.allmulti = info->ifi_flags & IFF_ALLMULTI,
+		.noarp = info->ifi_flags & IFF_NOARP,
 		.loopback = info->ifi_flags & IFF_LOOPBACK,
 	};
 	while ((a = attr_next(reply, sizeof(*info), a)))

@@ -28,7 +28,7 @@ struct rtnl {
 struct link {
 	char name[IFNAMSIZ];
 	uint32_t ifindex, mtu;
-	bool up, promisc, allmulti, loopback;
+	bool up, promisc, allmulti, noarp, loopback;
 	uint8_t mac[LINK_ADDRESS_MAX], permanent[LINK_ADDRESS_MAX];
 	size_t mac_len, permanent_len; /* permanent_len 0: it has none */
 	uint32_t master;               /* 0: none */

@@ -33,7 +33,7 @@ static int recorded_open(struct recorded *r, const struct journal *j, struct fai
 	return conf_parse(json_object_get(j->json, "config"), VERB_DEL, &r->conf, fail);
 }
 
-static int delete_recorded(struct journal *j, struct fail *fail)
+static int delete_recorded(struct journal *j, bool patient, struct fail *fail)
 {
 	struct recorded r;
 	struct attach a;
@@ -41,6 +41,7 @@ static int delete_recorded(struct journal *j, struct fail *fail)
 
 	if (!err) {
 		err = attach_open(&a, &r.env, &r.conf, j, false, fail);
+		a.patient = patient;
 		if (!err)
 			err = attach_del(&a);
 		attach_done(&a);
@@ -66,7 +67,8 @@ static bool finish_one(void *arg, const char *name)
 	/* One whose lock is taken has somebody who works on it. */
 	if (strcmp(name, sweep->except) != 0 &&
 	    journal_open_name(&j, sweep->all, name, false, &fail) == 0 && j.json &&
-	    j.place == JOURNAL_PENDING && delete_recorded(&j, &fail) < 0 && !sweep->fail->code)
+	    j.place == JOURNAL_PENDING && delete_recorded(&j, false, &fail) < 0 &&
+	    !sweep->fail->code)
 		*sweep->fail = fail;
 	journal_done(&j);
 	return false;
@@ -124,7 +126,7 @@ static int session_open(struct session *s, const struct env *env, const struct c
 		return -1;
 	/* An ADD before this one was killed, and the runtime has not asked for its DEL. */
 	if (env->verb == VERB_ADD && s->journal.json && s->journal.place == JOURNAL_PENDING &&
-	    delete_recorded(&s->journal, fail) < 0)
+	    delete_recorded(&s->journal, false, fail) < 0)
 		return -1;
 	return attach_open(&s->attach, env, conf, &s->journal, need_pod, fail);
 }
@@ -215,7 +217,7 @@ static bool collect(void *arg, const char *name)
 		return false;
 	if (journal_open_name(&j, gc->all, name, true, &fail) == 0 && j.json &&
 	    !strcmp(journal_text(&j, "network"), gc->conf->name))
-		(void)!delete_recorded(&j, &fail);
+		(void)!delete_recorded(&j, true, &fail);
 	journal_done(&j);
 	if (fail.code && !gc->fail->code)
 		*gc->fail = fail;
