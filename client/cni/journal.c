@@ -163,9 +163,21 @@ static bool remove_aside(void *arg, const char *name)
 	return false;
 }
 
+/* Of one that was killed before it had a record; else somebody holds it. */
+static bool remove_lock(void *arg, const char *name)
+{
+	struct held held = HELD_NONE;
+
+	(void)!lock_take(arg, name, false, &held);
+	held_drop(&held);
+	return false;
+}
+
 int journals_tidy(struct journals *journals)
 {
-	return each(journals->dir[JOURNAL_PENDING], true, remove_aside, journals);
+	int err = each(journals->dir[JOURNAL_PENDING], true, remove_aside, journals);
+
+	return err ? err : each(journals->dir[JOURNAL_LOCK], false, remove_lock, journals);
 }
 
 /* ---- one ---- */
