@@ -5,9 +5,10 @@
 #
 #   tests/kernels/run.sh BUILD_DIR [-- FILTER...]
 #
-# Tests are BUILD_DIR/tests/kernel/test_* and handoff.sh beside this file; with filters, those whose
-# name contains one. inside.sh runs them, in an initramfs that holds them, what was built, and their
-# libraries. No KVM: a run needs no virtualization of the machine and takes seconds all the same.
+# Tests are BUILD_DIR/tests/kernel/test_* and handoff.sh and cni.sh beside this file; with filters,
+# those whose name contains one. inside.sh runs them, in an initramfs that holds them, what was
+# built, and their libraries. No KVM: a run needs no virtualization of the machine. It takes four
+# minutes, of which cni.sh needs three.
 # What cannot be had (a kernel, qemu) is skipped, aloud. Needs root where packages are missing.
 set -euo pipefail
 
@@ -17,7 +18,10 @@ kernels=(
     "6.1 linux-image-cloud-amd64"
     "6.12 linux-image-6.12-cloud-amd64"
 )
-timeout_s=240
+# For the NICs of boot(), each after those that it needs; some kernels have a few built in.
+modules=(veth virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci
+    failover net_failover virtio_net vmxnet3)
+timeout_s=420
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XSKD_KERNEL_CACHE:-${TMPDIR:-/tmp}/xskd-kernels}
@@ -50,7 +54,7 @@ apt_update() {
 }
 
 install_tools() {
-    type -P qemu-system-x86_64 busybox ip nsenter setpriv >/dev/null && return
+    type -P qemu-system-x86_64 busybox ip nsenter setpriv unshare >/dev/null && return
     apt_update && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         qemu-system-x86 busybox-static iproute2 util-linux >"$work/apt" 2>&1 && return
     tail -n 5 "$work/apt" >&2
@@ -64,26 +68,29 @@ kernel_package() { # META: the package that it depends on
 # Puts the kernel and the modules that tests need into the cache, and nothing else of the package.
 # Prints its directory, or fails with the reason.
 fetch_kernel() { # META
-    local package dir=$cache/.fetch.$$
+    local package kept dir=$cache/.fetch.$$
     package=$(kernel_package "$1")
     if [[ -z $package ]]; then
         apt_update || true
         package=$(kernel_package "$1")
     fi
     [[ -n $package ]] || { echo "apt knows no $1"; return 1; }
-    if [[ ! -d $cache/$package ]]; then
+    kept=$cache/$package+$(cksum <<<"${modules[*]}" | cut -d ' ' -f 1)
+    if [[ ! -d $kept ]]; then
         mkdir -p "$dir/new"
         # An old list names versions that the archive has no more.
         (cd "$dir" && { apt-get download -qq -o APT::Sandbox::User=root "$package" ||
             { apt_update && apt-get download -qq -o APT::Sandbox::User=root "$package"; }; }) \
             >&2 || { echo "$package cannot be downloaded"; return 1; }
         dpkg-deb --fsys-tarfile "$dir"/*.deb |
-            tar -x -C "$dir/new" --wildcards './boot/vmlinuz-*' '*/net/veth.ko*' ||
+            tar -x -C "$dir/new" --wildcards './boot/vmlinuz-*' '*/net/veth.ko*' \
+                '*/kernel/drivers/virtio/*' '*/failover.ko*' '*/net_failover.ko*' \
+                '*/virtio_net.ko*' '*/vmxnet3.ko*' ||
             { echo "$package cannot be unpacked"; return 1; }
-        mv -T "$dir/new" "$cache/$package" # at once: a directory in the cache is whole
+        mv -T "$dir/new" "$kept" # at once: a directory in the cache is whole
         rm -rf "$dir"
     fi
-    echo "$cache/$package"
+    echo "$kept"
 }
 
 # Copies a program and its libraries. These lie flat in the loader's standard directory, where they
@@ -108,25 +115,32 @@ wanted() { # NAME
     return 1
 }
 
+# Numbered, as the one that loads them knows no dependencies.
+add_modules() { # KERNEL_DIR
+    local name file to number=10
+    for name in "${modules[@]}"; do
+        while read -r file; do
+            to=$work/root/lib/modules/$(basename "${file%%/kernel/*}")/$number-${file##*/}
+            install -D -m 0644 "$file" "$to"
+            [[ $to != *.xz ]] || busybox unxz "$to"
+        done < <(find "$1" -name "$name.ko*")
+        number=$((number + 1))
+    done
+}
+
 # One image for all kernels: only the modules differ, and they lie in a directory per release.
 build_initramfs() { # KERNEL_DIR...
-    local dir module release tool test
+    local dir tool test
     mkdir -p "$work/root"/{applets,dev,lib/modules,proc,run,sys,tests,tmp}
-    for dir in "$@"; do
-        for module in "$dir"/lib/modules/*/kernel/drivers/net/veth.ko*; do
-            release=$(basename "${module%%/kernel/*}")
-            install -D -m 0644 -t "$work/root/lib/modules/$release" "$module"
-            [[ $module != *.xz ]] || busybox unxz "$work/root/lib/modules/$release"/*.xz
-        done
-    done
+    for dir in "$@"; do add_modules "$dir"; done
     # Not busybox's sh, which prefers applets of its own to the real ip, nsenter and setpriv.
     add_program "$(readlink -f /bin/sh)" /bin/sh
     for tool in busybox ip nsenter setpriv; do add_program "$(command -v $tool)" "/bin/$tool"; done
-    for tool in server/xskd client/xskctl tests/sender; do
+    for tool in server/xskd client/xskctl client/cni/xskd-cni tests/sender; do
         [[ ! -x $build/$tool ]] || add_program "$build/$tool" "/bin/${tool##*/}"
     done
     install -m 0755 "$here/inside.sh" "$work/root/init"
-    for test in "$here/handoff.sh" "$build"/tests/kernel/test_*; do
+    for test in "$here"/{handoff,cni}.sh "$build"/tests/kernel/test_*; do
         if [[ -f $test && -x $test ]] && wanted "${test##*/}"; then
             add_program "$test" "/tests/${test##*/}"
         fi
@@ -138,12 +152,40 @@ build_initramfs() { # KERNEL_DIR...
     (cd "$work/root" && find . | busybox cpio -o -H newc -R 0:0 2>/dev/null) >"$work/initramfs"
 }
 
+# The NICs that cni.sh knows, by their MACs. Three are joined by a hub. The fourth has four pairs of
+# queues, which only a backend with as many can give: a tap device, in a namespace that ends with
+# qemu; its cable is not plugged in. Where there can be no such thing the others do.
+nics=()
+nic_start=()
+add_nic() { # NUMBER NETDEV DEVICE
+    local mac=52:54:00:00:00:0$1
+    nics+=(-netdev "$2,id=nic$1" -device "$3,netdev=nic$1,addr=0x1$1,mac=$mac,romfile=")
+}
+
+add_nics() {
+    local device number=0
+    for device in virtio-net-pci virtio-net-pci vmxnet3; do
+        number=$((number + 1))
+        add_nic $number hubport,hubid=0 $device
+    done
+    # shellcheck disable=SC2016
+    nic_start=(unshare --net sh -c 'ip tuntap add xskd4 mode tap multi_queue && exec "$@"' sh)
+    if "${nic_start[@]}" true 2>/dev/null; then
+        add_nic 4 tap,ifname=xskd4,queues=4,script=no,downscript=no,vhost=off \
+            virtio-net-pci,mq=on,vectors=10
+    else
+        nic_start=()
+    fi
+}
+
 # Two serial ports, so that no message of the kernel falls into the middle of a result.
 boot() { # KERNEL_DIR
-    timeout "$timeout_s" qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 1024 -nodefaults \
+    timeout "$timeout_s" "${nic_start[@]}" \
+        qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 1024 -nodefaults \
         -display none -no-reboot -serial "file:$work/console" -serial "file:$work/results" \
-        -kernel "$1"/boot/vmlinuz-* -initrd "$work/initramfs" \
-        -append 'console=ttyS0 loglevel=5 oops=panic panic=-1' </dev/null &
+        -kernel "$1"/boot/vmlinuz-* -initrd "$work/initramfs" "${nics[@]}" \
+        -append 'console=ttyS0 loglevel=5 oops=panic panic=-1' \
+        </dev/null 2> >(grep -v 'hub 0 is not connected' >&2) &
     qemu=$!
     wait "$qemu" || true
     qemu=
@@ -185,6 +227,7 @@ else
 fi
 if [[ ${#dirs[@]} -gt 0 ]]; then
     build_initramfs "${dirs[@]}"
+    add_nics
     for dir in "${dirs[@]}"; do
         boot "$dir"
         report "$(basename "$dir"/boot/vmlinuz-* | sed 's/^vmlinuz-//')"
