@@ -552,8 +552,8 @@ test_receive_vmxnet3() {
     del /run/netns/pod
 }
 
-# All is undone, and what is set before the program is loaded as well. vmxnet3 has XDP since 6.6, and
-# never for this MTU.
+# All is undone, and what is set before the program is loaded as well. vmxnet3 has XDP since 6.6,
+# and never for this MTU.
 test_native_refused() {
     ip link set nic3 up
     refused 102 nic3 '"device":"nic3"' '"xdpMode":"native"' '"mtu":9000' \
