@@ -60,20 +60,30 @@ static json_t *print_prefix(uint8_t family, const void *bytes, uint8_t len)
 
 /* ---- addresses ---- */
 
-int rtnl_add_address(struct rtnl *rtnl, uint32_t ifindex, const char *address)
+static int address_message(struct message *m, uint16_t type, uint16_t flags, uint32_t ifindex,
+			   const char *address, struct prefix *out)
 {
 	struct ifaddrmsg info = { .ifa_index = ifindex };
-	struct prefix p;
-	struct message m;
-	int err = parse_prefix(address, &p);
+	int err = parse_prefix(address, out);
 
 	if (err < 0)
 		return err;
-	info.ifa_family = p.family;
-	info.ifa_prefixlen = p.len;
-	info.ifa_flags = p.family == AF_INET6 ? IFA_F_NODAD : 0;
-	message_init(&m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &info, sizeof(info));
-	message_put(&m, IFA_LOCAL, p.bytes, size_of(p.family));
+	info.ifa_family = out->family;
+	info.ifa_prefixlen = out->len;
+	info.ifa_flags = out->family == AF_INET6 ? IFA_F_NODAD : 0;
+	message_init(m, type, flags, &info, sizeof(info));
+	message_put(m, IFA_LOCAL, out->bytes, size_of(out->family));
+	return 0;
+}
+
+int rtnl_add_address(struct rtnl *rtnl, uint32_t ifindex, const char *address)
+{
+	struct prefix p;
+	struct message m;
+	int err = address_message(&m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, ifindex, address, &p);
+
+	if (err < 0)
+		return err;
 	message_put(&m, IFA_ADDRESS, p.bytes, size_of(p.family));
 	if (p.family == AF_INET && p.len < 31) {
 		uint32_t broadcast;
@@ -88,17 +98,12 @@ int rtnl_add_address(struct rtnl *rtnl, uint32_t ifindex, const char *address)
 
 int rtnl_delete_address(struct rtnl *rtnl, uint32_t ifindex, const char *address)
 {
-	struct ifaddrmsg info = { .ifa_index = ifindex };
 	struct prefix p;
 	struct message m;
-	int err = parse_prefix(address, &p);
+	int err = address_message(&m, RTM_DELADDR, 0, ifindex, address, &p);
 
 	if (err < 0)
 		return err;
-	info.ifa_family = p.family;
-	info.ifa_prefixlen = p.len;
-	message_init(&m, RTM_DELADDR, 0, &info, sizeof(info));
-	message_put(&m, IFA_LOCAL, p.bytes, size_of(p.family));
 	err = rtnl_talk(rtnl, &m, NULL, NULL);
 	return err == -EADDRNOTAVAIL || err == -ENODEV ? 0 : err < 0 ? err : 0;
 }

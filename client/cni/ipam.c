@@ -94,8 +94,7 @@ static int spawn(const char *path, char **environment, int in, int out, int lock
 	err = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
 	if (!err)
 		err = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	/* flock(2) is of the open file: it holds until the last copy of the descriptor is closed.
-	 */
+	/* flock(2) is of the open file: it holds until the last copy of it is closed. */
 	if (!err && lock >= 0)
 		err = posix_spawn_file_actions_adddup2(&actions, lock, STDERR_FILENO + 1);
 	if (!err)
