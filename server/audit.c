@@ -83,7 +83,11 @@ void audit_note(struct audit *audit, const struct call *call)
 {
 	struct entry *e;
 
-	if (!audit || !call->method || !call->method->audit || !log_enabled(LEVEL_INFO))
+	if (!call->method || !call->method->audit)
+		return;
+	if (call->failed)
+		metrics_count(&call->core->metrics, TALLY_DENIED);
+	if (!audit || !log_enabled(LEVEL_INFO))
 		return;
 	e = &audit->entries[(call->peer.conn * 16 + (uint64_t)call->method->call) % ENTRIES];
 	if (is_same(e, call)) {

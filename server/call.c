@@ -171,11 +171,18 @@ void call_work(struct call *call)
 
 /* ---- answering ---- */
 
+static Xskd__Code code_of(const struct call *call)
+{
+	if (!call->failed)
+		return XSKD__CODE__OK;
+	return call->fault.code ? call->fault.code : XSKD__CODE__INTERNAL;
+}
+
 static void fill_status(struct call *call)
 {
 	if (!call->failed)
 		return;
-	call->status.code = call->fault.code ? call->fault.code : XSKD__CODE__INTERNAL;
+	call->status.code = code_of(call);
 	call->status.message = call->fault.text;
 	call->status.system_errno = call->fault.err;
 	if (call->fault.log)
@@ -194,6 +201,12 @@ size_t call_reply(struct call *call, uint8_t *buf)
 		fill_status(call);
 	}
 	return xskd__reply__pack(&call->reply, buf);
+}
+
+void call_note(const struct call *call)
+{
+	metrics_call(&call->core->metrics, call->method ? call->method->call : 0, code_of(call),
+		     &call->began);
 }
 
 bool call_must_undo(const struct call *call, bool delivered)

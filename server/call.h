@@ -123,6 +123,9 @@ void call_work(struct call *call);
  */
 size_t call_reply(struct call *call, uint8_t *buf);
 
+/* call_note() - on the loop: it has been answered, or there is nobody to answer. Count it. */
+void call_note(const struct call *call);
+
 /* call_must_undo() - whether call_undo() is due, on a worker, before call_free(). */
 bool call_must_undo(const struct call *call, bool delivered);
 void call_undo(struct call *call);

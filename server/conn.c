@@ -176,6 +176,7 @@ static bool queue_packet(struct conn *c, const uint8_t *buf, size_t len, struct 
 	struct packet *p;
 
 	if (c->queued + len > c->conns->core->limits.queued_bytes) {
+		metrics_limit(&c->conns->core->metrics, LIMIT_QUEUED_BYTES);
 		log_warning("connection %llu (pid %d) does not read its replies: ending it",
 			    (unsigned long long)c->peer.conn, (int)c->peer.pid);
 		return false;
@@ -294,15 +295,21 @@ void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Even
 	reply.result_case = XSKD__REPLY__RESULT_EVENT;
 	reply.event = (Xskd__Event *)(uintptr_t)event;
 	len = xskd__reply__get_packed_size(&reply);
-	if (!c || len > sizeof(buf))
+	if (!c || len > sizeof(buf)) {
+		metrics_count(&conns->core->metrics, TALLY_EVENTS_DROPPED);
 		return;
+	}
 	xskd__reply__pack(&reply, buf);
 	/*
 	 * Whoever tells of an event is in the middle of changing what conn_close() changes too. So
 	 * here the socket is only shut, and the loop will find it so.
 	 */
-	if (!send_packet(c, buf, len, &(struct fdset){ .n = 0 }) || !conn_poll(c))
+	if (send_packet(c, buf, len, &(struct fdset){ .n = 0 }) && conn_poll(c)) {
+		metrics_count(&conns->core->metrics, TALLY_EVENTS_SENT);
+	} else {
+		metrics_count(&conns->core->metrics, TALLY_EVENTS_DROPPED);
 		(void)shutdown(c->peer.sock, SHUT_RDWR);
+	}
 }
 
 /* ---- in ---- */
@@ -330,22 +337,26 @@ static bool receive(struct conn *c)
 	if (result == PACKET_AGAIN)
 		return false;
 	if (result != PACKET_OK) {
-		if (result == PACKET_BAD)
+		if (result == PACKET_BAD) {
+			metrics_count(&c->conns->core->metrics, TALLY_MALFORMED);
 			log_warning(
 				"connection %llu (pid %d, uid %u) sent a packet that is none: ending it",
 				(unsigned long long)c->peer.conn, (int)c->peer.pid, c->peer.uid);
+		}
 		conn_close(c, result == PACKET_EOF ? "has ended" : "is broken");
 		return false;
 	}
 	result = call_new(c->conns->core, &c->peer, c->conns->in, len, &fds, &call);
 	if (result < 0) {
+		metrics_count(&c->conns->core->metrics, TALLY_MALFORMED);
 		log_warning("connection %llu (pid %d, uid %u) sent what is no request: ending it",
 			    (unsigned long long)c->peer.conn, (int)c->peer.pid, c->peer.uid);
 		conn_close(c, "sent what is no request");
 		return false;
 	}
-	c->calls++;
-	tenant_begin(c->tenant);
+	if (++c->calls == c->conns->core->limits.calls_in_flight)
+		metrics_limit(&c->conns->core->metrics, LIMIT_CALLS_IN_FLIGHT);
+	tenant_begin(c->tenant, c->conns->core);
 	call->peer.gone = c->peer.admin && has_hung_up(c);
 	if (call_admit(call) < 0)
 		*call->lane = '\0'; /* it has failed, and need not wait to be told so */
@@ -401,6 +412,7 @@ static bool may_connect(struct conns *conns, const struct peer *peer, struct ten
 		return false;
 	}
 	if ((peer->admin ? conns->n_admins : conns->n_pods) >= most) {
+		metrics_limit(&conns->core->metrics, LIMIT_CONNECTIONS);
 		log_warning("more than %u connections: pid %d of uid %u refused", most,
 			    (int)peer->pid, peer->uid);
 		return false;
@@ -408,6 +420,7 @@ static bool may_connect(struct conns *conns, const struct peer *peer, struct ten
 	*out = peer->admin ? NULL
 			   : tenant_join(&conns->tenants, &conns->core->limits, peer->cookie);
 	if (!peer->admin && !*out) {
+		metrics_limit(&conns->core->metrics, LIMIT_CONNECTIONS_PER_NETNS);
 		log_warning(
 			"network namespace %llu has too many connections: pid %d of uid %u refused",
 			(unsigned long long)peer->cookie, (int)peer->pid, peer->uid);
@@ -428,8 +441,11 @@ void conn_new(struct conns *conns, int fd, bool admin)
 		log_error("cannot tell who connects: %s", strerrordesc_np(-err));
 		return;
 	}
-	if (!may_connect(conns, &peer, &tenant))
+	if (!may_connect(conns, &peer, &tenant)) {
+		metrics_count(&conns->core->metrics,
+			      admin ? TALLY_TURNED_AWAY_ADMIN : TALLY_TURNED_AWAY_POD);
 		return;
+	}
 	c = calloc(1, sizeof(*c));
 	if (!c || index_reserve(&conns->by_id, 1) < 0) {
 		free(c);
@@ -445,6 +461,7 @@ void conn_new(struct conns *conns, int fd, bool admin)
 	(void)!index_add(&conns->by_id, &c->peer.conn, c); /* there is room */
 	*(admin ? &conns->n_admins : &conns->n_pods) += 1;
 	conns->core->connections++;
+	metrics_count(&conns->core->metrics, admin ? TALLY_ACCEPTED_ADMIN : TALLY_ACCEPTED_POD);
 
 	/*
 	 * A request often comes right behind the connect: answered now, its sender has the reply

@@ -114,6 +114,7 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 	struct program *p = NULL;
 
 	if (!file->program || !file->program->id || !is_name_of(name, file->program->id)) {
+		metrics_count(&core->metrics, TALLY_FILES_SET_ASIDE);
 		log_warning("state file 'programs/%s' has no program of that name, ignoring it",
 			    name);
 		return;
@@ -131,10 +132,12 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 	instance_done(&in);
 	if (p) {
 		p->served = file->served;
+		metrics_count(&core->metrics, TALLY_PROGRAMS_RESTORED);
 		log_info("found program %u ('%s') on '%s'", id, p->m->name, p->m->interface);
 		return;
 	}
 	log_info("program %u is not attached any more: clearing up after it", id);
+	metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
 	err = program_remove(core, id);
 	if (err < 0)
 		log_warning("cannot clear up after program %u (%s), ignoring it", id,
@@ -149,6 +152,7 @@ static void remove_stray(void *arg, uint32_t id)
 	if (program_find(core, id))
 		return;
 	log_info("program %u was left half made: removing it", id);
+	metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
 	err = instance_unpin(core->bpf_dir, id);
 	if (err < 0)
 		log_warning("cannot remove the pins of program %u (%s), ignoring them", id,
@@ -176,8 +180,8 @@ static void restore_sockets(struct core *core, struct lease *l)
 
 		Xskd__Socket *m = message_clone(&seen);
 
-		if (m)
-			(void)sock_add(core, m, l->m->id, -1, -1); /* it is a note, not a right */
+		if (m && sock_add(core, m, l->m->id, -1, -1)) /* it is a note, not a right */
+			metrics_count(&core->metrics, TALLY_SOCKETS_FOUND);
 	}
 }
 
@@ -188,6 +192,7 @@ static void end_stale(struct core *core, struct lease *l, const char *why)
 
 	lease_file_name(l->m, name, sizeof(name));
 	(void)!state_remove(&core->state, STATE_LEASES, name);
+	metrics_count(&core->metrics, TALLY_LEASES_STALE);
 	lease_drop(core, l, why);
 }
 
@@ -199,6 +204,7 @@ static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 	bool gone;
 
 	if (!is_lease(name, file->lease)) {
+		metrics_count(&core->metrics, TALLY_FILES_SET_ASIDE);
 		log_warning("state file 'leases/%s' has no lease of that name, ignoring it", name);
 		return;
 	}
@@ -235,6 +241,7 @@ static void settle_lease(struct core *core, struct lease *l)
 	l->m->link_up = !err && dev.up;
 	if (!err && has_its_device(l, &dev)) {
 		log_info("found lease of '%s' on '%s'", l->m->container, l->m->interface);
+		metrics_count(&core->metrics, TALLY_LEASES_RESTORED);
 		/* Its file names the program of when it was granted. */
 		lease_serve(core, l, program_find(core, dev.xdp_prog_id));
 		restore_sockets(core, l);
@@ -243,14 +250,25 @@ static void settle_lease(struct core *core, struct lease *l)
 	end_stale(core, l, "its device is not there any more");
 }
 
+/* Return: 0, or negative. */
+static int restore_each(struct core *core, enum state_kind kind,
+			void (*fn)(void *arg, const char *name, Xskd__StateFile *file))
+{
+	int bad = state_each(&core->state, kind, fn, core);
+
+	for (int i = 0; i < bad; i++)
+		metrics_count(&core->metrics, TALLY_FILES_SET_ASIDE);
+	return bad < 0 ? bad : 0;
+}
+
 int core_restore(struct core *core, struct fault *fault)
 {
-	int err = state_each(&core->state, STATE_PROGRAMS, restore_program, core);
+	int err = restore_each(core, STATE_PROGRAMS, restore_program);
 
 	if (!err)
 		err = pin_each(core->bpf_dir, remove_stray, core);
 	if (!err)
-		err = state_each(&core->state, STATE_LEASES, restore_lease, core);
+		err = restore_each(core, STATE_LEASES, restore_lease);
 	for (size_t i = core->leases.n; i--;)
 		settle_lease(core, core->leases.at[i]);
 	return err < 0 ? fault_sys(fault, -err, "cannot read what is there already") : 0;

@@ -16,6 +16,7 @@
 #include "fault.h"
 #include "fdset.h"
 #include "index.h"
+#include "metrics.h"
 #include "state.h"
 #include "xsk.h"
 
@@ -75,6 +76,7 @@ struct core {
 	time_t started_at;
 	uint32_t connections;
 	uint64_t last_id; /* of leases and sockets */
+	struct metrics metrics;
 	unsigned int
 		recheck; /* so many sweeps shall look whether programs still have their device */
 

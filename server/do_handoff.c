@@ -118,13 +118,16 @@ static int check_limits(struct call *call, const struct lease *l)
 	size_t sockets;
 
 	count(call, l, &bytes, &sockets);
-	if (job->spec.n + sockets > limits->sockets_per_lease)
+	if (job->spec.n + sockets > limits->sockets_per_lease) {
+		metrics_limit(&call->core->metrics, LIMIT_SOCKETS_PER_LEASE);
 		return call_fail(
 			call, RESOURCE_EXHAUSTED,
 			"%zu sockets beside the %zu that this lease has are more than the %u it may "
 			"have (`limits.socketsPerLease` in the daemon's configuration)",
 			job->spec.n, sockets, limits->sockets_per_lease);
-	if (bytes + job->umem_bytes > limits->umem_bytes_per_lease)
+	}
+	if (bytes + job->umem_bytes > limits->umem_bytes_per_lease) {
+		metrics_limit(&call->core->metrics, LIMIT_UMEM_BYTES_PER_LEASE);
 		return call_fail(
 			call, RESOURCE_EXHAUSTED,
 			"a UMEM of %llu KiB beside the %llu KiB that this lease has is more than the "
@@ -133,6 +136,7 @@ static int check_limits(struct call *call, const struct lease *l)
 			(unsigned long long)job->umem_bytes / 1024,
 			(unsigned long long)bytes / 1024,
 			(unsigned long long)limits->umem_bytes_per_lease / 1024);
+	}
 	return 0;
 }
 

@@ -99,9 +99,18 @@ static void undone(uv_work_t *work, int status)
 	task_done(work->data);
 }
 
+/* Counted once its reply is out: the client does not wait for that. */
+static bool answer(struct call *call, bool (*ended)(void *arg, struct call *call), void *arg)
+{
+	bool sent = ended(arg, call);
+
+	call_note(call);
+	return sent;
+}
+
 static void finish(struct task *task)
 {
-	bool sent = task->ended(task->arg, task->call);
+	bool sent = answer(task->call, task->ended, task->arg);
 
 	if (!call_must_undo(task->call, sent))
 		task_done(task);
@@ -133,7 +142,7 @@ static void fail(struct call *call, bool (*ended)(void *arg, struct call *call),
 	fault_set(&call->fault, XSKD__CODE__RESOURCE_EXHAUSTED, ENOMEM,
 		  "the daemon has no memory left");
 	call->failed = true;
-	(void)ended(arg, call);
+	(void)answer(call, ended, arg);
 	call_free(call);
 }
 
@@ -145,7 +154,7 @@ void lanes_run(struct lanes *lanes, struct call *call, bool (*ended)(void *arg, 
 
 	/* Most calls neither block nor wait: these need nothing of the below. */
 	if (!*call->lane && call_run(call) == CALL_ENDED) {
-		(void)ended(arg, call); /* what has not blocked has made nothing to undo */
+		(void)answer(call, ended, arg); /* what has not blocked has made nothing to undo */
 		call_free(call);
 		return;
 	}

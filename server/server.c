@@ -81,6 +81,10 @@ static void turn_away(struct server *s, int listener)
 	if (now != said)
 		log_error("no file descriptor is left: turning clients away");
 	said = now;
+	metrics_limit(&s->core.metrics, LIMIT_OPEN_FILES);
+	metrics_count(&s->core.metrics, listener == s->listeners[LISTEN_ADMIN].fd
+						? TALLY_TURNED_AWAY_ADMIN
+						: TALLY_TURNED_AWAY_POD);
 	close_fdp(&s->spare);
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	close_fdp(&fd);

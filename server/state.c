@@ -163,7 +163,8 @@ static Xskd__StateFile *read_file(int dir, const char *name)
 	return xskd__state_file__unpack(NULL, size - sizeof(crc), buf + sizeof(crc));
 }
 
-static void set_aside(int dir, const char *name, const char *why)
+/* Return: 1, to be counted. */
+static int set_aside(int dir, const char *name, const char *why)
 {
 	char bad[NAME_MAX + 1];
 
@@ -171,24 +172,26 @@ static void set_aside(int dir, const char *name, const char *why)
 	if ((size_t)snprintf(bad, sizeof(bad), ".bad-%s", name) >= sizeof(bad) ||
 	    renameat(dir, name, dir, bad) < 0)
 		(void)unlinkat(dir, name, 0); /* or it would be reported at every start */
+	return 1;
 }
 
-static void load(const struct state *st, int dir, const char *name,
-		 void (*fn)(void *arg, const char *name, Xskd__StateFile *file), void *arg)
+/* Return: how many were set aside. */
+static int load(const struct state *st, int dir, const char *name,
+		void (*fn)(void *arg, const char *name, Xskd__StateFile *file), void *arg)
 {
 	Xskd__StateFile *file = read_file(dir, name);
+	int bad = 0;
 
-	if (!file) {
-		set_aside(dir, name, "is damaged");
-		return;
-	}
+	if (!file)
+		return set_aside(dir, name, "is damaged");
 	if (file->version != STATE_VERSION)
-		set_aside(dir, name, "has a version that this daemon does not know");
+		bad = set_aside(dir, name, "has a version that this daemon does not know");
 	else if (strcmp(file->boot_id, st->boot_id) != 0)
 		(void)unlinkat(dir, name, 0); /* best effort: it will be refused again next time */
 	else
 		fn(arg, name, file);
 	xskd__state_file__free_unpacked(file, NULL);
+	return bad;
 }
 
 int state_each(const struct state *st, enum state_kind kind,
@@ -196,7 +199,7 @@ int state_each(const struct state *st, enum state_kind kind,
 {
 	struct dirent **entries;
 	/* In the order of their names, so that a restart always finds the same. */
-	int n = scandirat(st->dir[kind], ".", &entries, NULL, alphasort);
+	int n = scandirat(st->dir[kind], ".", &entries, NULL, alphasort), bad = 0;
 
 	if (n < 0)
 		return -errno;
@@ -207,9 +210,9 @@ int state_each(const struct state *st, enum state_kind kind,
 			(void)unlinkat(st->dir[kind], name,
 				       0); /* its writer was killed: never valid */
 		else if (name[0] != '.')
-			load(st, st->dir[kind], name, fn, arg);
+			bad += load(st, st->dir[kind], name, fn, arg);
 		free(entries[i]);
 	}
 	free(entries);
-	return 0;
+	return bad;
 }

@@ -37,7 +37,7 @@ int state_remove(const struct state *st, enum state_kind kind, const char *name)
 /*
  * state_each() - read them all. @fn gets each good file; what it leaves in @file is freed. Files
  * that are damaged or foreign are renamed to .bad-NAME, logged, and otherwise ignored; those of an
- * earlier boot are removed.
+ * earlier boot are removed. Return: how many were set aside, or negative.
  */
 int state_each(const struct state *st, enum state_kind kind,
 	       void (*fn)(void *arg, const char *name, Xskd__StateFile *file),

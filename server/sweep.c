@@ -161,6 +161,8 @@ void sweep_note(struct core *core, const struct sweep *sweep)
 				 p->m->id, p->m->interface);
 		else
 			log_info("program %u: its device '%s' has gone", p->m->id, p->m->interface);
+		if (!c->over)
+			metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
 		program_drop(core, p);
 	}
 }

@@ -86,12 +86,14 @@ bool tenant_may_call(const struct tenant *t, const struct limits *limits)
 	       (t->calls < limits->calls_per_netns && t->this_second < limits->calls_per_second);
 }
 
-void tenant_begin(struct tenant *t)
+void tenant_begin(struct tenant *t, struct core *core)
 {
 	if (!t)
 		return;
-	t->calls++;
-	t->this_second++;
+	if (++t->calls == core->limits.calls_per_netns)
+		metrics_limit(&core->metrics, LIMIT_CALLS_PER_NETNS);
+	if (++t->this_second == core->limits.calls_per_second)
+		metrics_limit(&core->metrics, LIMIT_CALLS_PER_SECOND);
 }
 
 bool tenant_end(struct index *tenants, const struct limits *limits, struct tenant *t)

@@ -27,8 +27,8 @@ void tenant_leave(struct index *tenants, struct tenant *t);
 /* tenant_may_call() - whether its packets are to be read (@t may be NULL). */
 bool tenant_may_call(const struct tenant *t, const struct limits *limits);
 
-/* tenant_begin() - one call more (@t may be NULL). */
-void tenant_begin(struct tenant *t);
+/* tenant_begin() - one call more (@t may be NULL). Counts when a limit is reached with it. */
+void tenant_begin(struct tenant *t, struct core *core);
 
 /* tenant_end() - one less (@t may be NULL). Return: whether its connections may be read again now.
  */

@@ -314,6 +314,7 @@ struct answer settle(struct call *call, bool delivered)
 		else if (!call->failed)
 			fdset_move(&a.fds, &call->out);
 	}
+	call_note(call);
 	if (call_must_undo(call, delivered))
 		call_undo(call);
 	call_free(call);
