@@ -8,6 +8,7 @@
 
 #include "ethtool.h"
 #include "rtnl.h"
+#include "value.h"
 
 /*
  * device_find() - by name, PCI address or MAC, in the namespace of @rtnl and @ethtool.

@@ -10,6 +10,7 @@
 
 #include "attach.h"
 #include "log.h"
+#include "rule.h"
 
 /* What the rules of one attachment have in common. */
 struct steer {
@@ -92,7 +93,7 @@ static int note_before(struct steer *s)
 	struct asker asker = { s, false };
 	bool ntuple = false;
 	size_t n = 0;
-	int err = ethtool_rules(a->at->ethtool, s->device, &rules, &n);
+	int err = rules_read(a->at->ethtool, s->device, &rules, &n);
 
 	/* A driver that keeps rules only while they are heeded has none to list before. */
 	if (!err || err == -EOPNOTSUPP)
@@ -123,7 +124,7 @@ static int make_group(struct steer *s)
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		queues[i] = queue_at(s, i);
-	err = ethtool_add_group(a->at->ethtool, s->device, queues, n, &s->group);
+	err = group_add(a->at->ethtool, s->device, queues, n, &s->group);
 	if (err == -EOPNOTSUPP || err == -EINVAL) {
 		log_warning("the driver of '%s' has no RSS contexts: what the rules match goes to "
 			    "queue %u alone",
@@ -152,8 +153,8 @@ static int add_rule(struct steer *s, const struct filter *f)
 			"a filter for %s wants the pod's address, but IPAM gave none of that "
 			"family",
 			f->flow);
-	err = ethtool_add_rule(s->a->at->ethtool, s->device, f, pod_ip, all ? s->group : 0, queue,
-			       &location);
+	err = rule_add(s->a->at->ethtool, s->device, f, pod_ip, all ? s->group : 0, queue,
+		       &location);
 	return err < 0 ? cannot(s, err, "take a steering rule") : 0;
 }
 
@@ -241,13 +242,13 @@ static int delete_rules(struct steer *s, const json_t *before, size_t *out_left)
 {
 	struct attach *a = s->a;
 	cleanup(freep) struct rule *rules = NULL;
-	int err = ethtool_rules(a->at->ethtool, s->device, &rules, out_left);
+	int err = rules_read(a->at->ethtool, s->device, &rules, out_left);
 	size_t n = err ? 0 : *out_left;
 
 	for (size_t i = 0; i < n && !err; i++) {
 		if (was_before(before, rules[i].location) || !is_ours(s, &rules[i]))
 			continue;
-		err = ethtool_delete_rule(a->at->ethtool, s->device, rules[i].location);
+		err = rule_delete(a->at->ethtool, s->device, rules[i].location);
 		*out_left -= !err;
 	}
 	return err == -EOPNOTSUPP ? 0 : err;
@@ -266,7 +267,7 @@ static int steer_del(struct attach *a)
 		return -1;
 	err = delete_rules(&s, json_object_get(noted, "before"), &left);
 	if (!err && s.group)
-		err = ethtool_delete_group(a->at->ethtool, s.device, s.group);
+		err = group_delete(a->at->ethtool, s.device, s.group);
 	if (!err && !left && !json_is_true(json_object_get(noted, "ntuple")))
 		err = ethtool_set_ntuple(a->at->ethtool, s.device, false);
 	return err < 0 && err != -EOPNOTSUPP

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One rtnetlink request, and a way through its answers: for rtnl.c and inet.c alone. */
-#ifndef CNI_MESSAGE_H
-#define CNI_MESSAGE_H
+#ifndef CLIENT_MESSAGE_H
+#define CLIENT_MESSAGE_H
 
 #include <linux/rtnetlink.h>
 

@@ -1,118 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "ethtool.h"
+#include "rule.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/sockios.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
+
+#include "ethtool.h"
 
 #define RULES_MAX 65536 /* more than a NIC has; what a driver says is not taken at its word */
-
-int ethtool_open(void)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int call(int fd, const char *device, void *data)
-{
-	struct ifreq request = { .ifr_data = data };
-
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", device);
-	return ioctl(fd, SIOCETHTOOL, &request) < 0 ? -errno : 0;
-}
-
-void ethtool_bus(int fd, const char *device, char out[ETHTOOL_BUSINFO_LEN])
-{
-	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
-
-	if (call(fd, device, &info) < 0)
-		info.bus_info[0] = '\0';
-	snprintf(out, ETHTOOL_BUSINFO_LEN, "%.*s", ETHTOOL_BUSINFO_LEN - 1, info.bus_info);
-}
-
-/* ---- channels ---- */
-
-static int get_channels(int fd, const char *device, struct ethtool_channels *out)
-{
-	*out = (struct ethtool_channels){ .cmd = ETHTOOL_GCHANNELS };
-	return call(fd, device, out);
-}
-
-int ethtool_channels(int fd, const char *device, struct channels *out)
-{
-	struct ethtool_channels c;
-	int err = get_channels(fd, device, &c);
-
-	*out = (struct channels){ c.rx_count, c.tx_count, c.combined_count };
-	return err;
-}
-
-int ethtool_set_channels(int fd, const char *device, const struct channels *channels)
-{
-	struct ethtool_channels c;
-	int err = get_channels(fd, device, &c);
-
-	if (err < 0)
-		return err;
-	c.cmd = ETHTOOL_SCHANNELS;
-	c.rx_count = channels->rx;
-	c.tx_count = channels->tx;
-	c.combined_count = channels->combined;
-	return call(fd, device, &c);
-}
-
-int ethtool_spread(int fd, const char *device, uint32_t n, struct channels *out)
-{
-	struct ethtool_channels c;
-	int err = get_channels(fd, device, &c);
-
-	if (err < 0)
-		return err;
-	if (c.max_combined)
-		*out = (struct channels){ 0, 0, n };
-	else
-		*out = (struct channels){ n, n, 0 };
-	return n > c.max_combined && (n > c.max_rx || n > c.max_tx) ? -ERANGE : 0;
-}
-
-/* ---- rules ---- */
-
-static int get_flags(int fd, const char *device, struct ethtool_value *out)
-{
-	*out = (struct ethtool_value){ .cmd = ETHTOOL_GFLAGS };
-	return call(fd, device, out);
-}
-
-int ethtool_ntuple(int fd, const char *device, bool *out)
-{
-	struct ethtool_value flags;
-	int err = get_flags(fd, device, &flags);
-
-	*out = flags.data & ETH_FLAG_NTUPLE;
-	return err;
-}
-
-int ethtool_set_ntuple(int fd, const char *device, bool on)
-{
-	struct ethtool_value flags;
-	int err = get_flags(fd, device, &flags);
-
-	if (err < 0)
-		return err;
-	flags.cmd = ETHTOOL_SFLAGS;
-	flags.data = on ? flags.data | ETH_FLAG_NTUPLE : flags.data & ~(uint32_t)ETH_FLAG_NTUPLE;
-	return call(fd, device, &flags);
-}
 
 static int read_rule(int fd, const char *device, uint32_t location, struct rule *out)
 {
 	struct ethtool_rxnfc rx = { .cmd = ETHTOOL_GRXCLSRULE, .fs.location = location };
-	int err = call(fd, device, &rx);
+	int err = ethtool_call(fd, device, &rx);
 
 	*out = (struct rule){
 		.location = location,
@@ -122,12 +22,12 @@ static int read_rule(int fd, const char *device, uint32_t location, struct rule 
 	return err;
 }
 
-int ethtool_rules(int fd, const char *device, struct rule **out, size_t *out_n)
+int rules_read(int fd, const char *device, struct rule **out, size_t *out_n)
 {
 	struct ethtool_rxnfc count = { .cmd = ETHTOOL_GRXCLSRLCNT };
 	cleanup(freep) struct ethtool_rxnfc *all = NULL;
 	cleanup(freep) struct rule *rules = NULL;
-	int err = call(fd, device, &count);
+	int err = ethtool_call(fd, device, &count);
 	uint32_t n = count.rule_cnt < RULES_MAX ? count.rule_cnt : RULES_MAX;
 
 	if (err < 0)
@@ -138,7 +38,7 @@ int ethtool_rules(int fd, const char *device, struct rule **out, size_t *out_n)
 		return -ENOMEM;
 	all->cmd = ETHTOOL_GRXCLSRLALL;
 	all->rule_cnt = n;
-	err = call(fd, device, all);
+	err = ethtool_call(fd, device, all);
 	*out_n = 0;
 	for (uint32_t i = 0; !err && i < n && i < all->rule_cnt; i++)
 		err = read_rule(fd, device, all->rule_locs[i], &rules[(*out_n)++]);
@@ -243,12 +143,12 @@ static int find_location(int fd, const char *device, uint32_t *out)
 	struct ethtool_rxnfc count = { .cmd = ETHTOOL_GRXCLSRLCNT };
 	cleanup(freep) struct rule *rules = NULL;
 	size_t n, i;
-	int err = call(fd, device, &count);
+	int err = ethtool_call(fd, device, &count);
 
 	*out = RX_CLS_LOC_ANY;
 	if (err < 0 || !count.data || (count.data & RX_CLS_LOC_SPECIAL))
 		return err;
-	err = ethtool_rules(fd, device, &rules, &n);
+	err = rules_read(fd, device, &rules, &n);
 	if (err < 0)
 		return err;
 	for (*out = (uint32_t)count.data; *out;) {
@@ -261,8 +161,8 @@ static int find_location(int fd, const char *device, uint32_t *out)
 	return -ENOSPC;
 }
 
-int ethtool_add_rule(int fd, const char *device, const struct filter *filter, const char *pod_ip,
-		     uint32_t group, uint32_t queue, uint32_t *out_location)
+int rule_add(int fd, const char *device, const struct filter *filter, const char *pod_ip,
+	     uint32_t group, uint32_t queue, uint32_t *out_location)
 {
 	struct ethtool_rxnfc rx = { .cmd = ETHTOOL_SRXCLSRLINS, .fs.ring_cookie = queue };
 	int err = fill_flow(filter, pod_ip, &rx.fs);
@@ -276,27 +176,26 @@ int ethtool_add_rule(int fd, const char *device, const struct filter *filter, co
 	}
 	err = find_location(fd, device, &rx.fs.location);
 	if (!err)
-		err = call(fd, device, &rx);
+		err = ethtool_call(fd, device, &rx);
 	*out_location = rx.fs.location;
 	return err;
 }
 
-int ethtool_delete_rule(int fd, const char *device, uint32_t location)
+int rule_delete(int fd, const char *device, uint32_t location)
 {
 	struct ethtool_rxnfc rx = { .cmd = ETHTOOL_SRXCLSRLDEL, .fs.location = location };
-	int err = call(fd, device, &rx);
+	int err = ethtool_call(fd, device, &rx);
 
 	return err == -ENOENT ? 0 : err;
 }
 
 /* ---- groups ---- */
 
-int ethtool_add_group(int fd, const char *device, const uint32_t *queues, size_t n,
-		      uint32_t *out_group)
+int group_add(int fd, const char *device, const uint32_t *queues, size_t n, uint32_t *out_group)
 {
 	struct ethtool_rxfh size = { .cmd = ETHTOOL_GRSSH };
 	cleanup(freep) struct ethtool_rxfh *table = NULL;
-	int err = call(fd, device, &size);
+	int err = ethtool_call(fd, device, &size);
 
 	if (err < 0)
 		return err;
@@ -310,16 +209,16 @@ int ethtool_add_group(int fd, const char *device, const uint32_t *queues, size_t
 	table->indir_size = size.indir_size;
 	for (uint32_t i = 0; i < size.indir_size; i++)
 		table->rss_config[i] = queues[i % n];
-	err = call(fd, device, table);
+	err = ethtool_call(fd, device, table);
 	*out_group = table->rss_context;
 	return err;
 }
 
-int ethtool_delete_group(int fd, const char *device, uint32_t group)
+int group_delete(int fd, const char *device, uint32_t group)
 {
 	/* A table without entries is its end (uapi/linux/ethtool.h). */
 	struct ethtool_rxfh none = { .cmd = ETHTOOL_SRSSH, .rss_context = group };
-	int err = call(fd, device, &none);
+	int err = ethtool_call(fd, device, &none);
 
 	return err == -ENOENT || err == -EINVAL ? 0 : err;
 }

@@ -5,8 +5,8 @@
  * namespaces while working. Functions answer 0 or a negative errno; rtnl->why has the kernel's own
  * words about the last refusal, if it gave any.
  */
-#ifndef CNI_RTNL_H
-#define CNI_RTNL_H
+#ifndef CLIENT_RTNL_H
+#define CLIENT_RTNL_H
 
 #include <jansson.h>
 #include <net/if.h>
