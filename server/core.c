@@ -212,6 +212,10 @@ static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 	file->lease->sockets = 0;
 	file->lease->umem_bytes = 0;
 	l = lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
+	if (l && file->address.len && file->address.len <= sizeof(l->address.at)) {
+		l->address.len = (uint8_t)file->address.len;
+		memcpy(l->address.at, file->address.data, file->address.len);
+	}
 	/* One that has ended was there first, so that its program is known to have had it. */
 	if (l && gone)
 		end_stale(core, l, "its network namespace has gone");
@@ -219,13 +223,24 @@ static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 
 /*
  * The kernel gives the number of a namespace that has gone to another one, and one pod's eth0 looks
- * like the next one's: only its program tells them apart.
+ * like the next one's. Two things tell them apart: a program of ours on it, whose file has the
+ * cookie of its namespace, which is never used again; and, where that was unloaded, the hardware
+ * address. An older daemon did not note that, and goes by the program that was there at the grant.
  */
-static bool has_its_device(const struct lease *l, const struct device *dev)
+static bool has_its_device(const struct core *core, const struct lease *l, const struct device *dev)
 {
-	return l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE ||
-	       (!strcmp(dev->name, l->m->device) &&
-		(!l->m->program_id || dev->xdp_prog_id == l->m->program_id));
+	const struct program *p = program_find(core, dev->xdp_prog_id);
+
+	if (l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE)
+		return true;
+	if (strcmp(dev->name, l->m->device) != 0)
+		return false;
+	if (p && p->m->netns_cookie == l->m->netns_cookie)
+		return true;
+	if (!l->address.len)
+		return !l->m->program_id || dev->xdp_prog_id == l->m->program_id;
+	return dev->address.len == l->address.len &&
+	       !memcmp(dev->address.at, l->address.at, l->address.len);
 }
 
 /*
@@ -239,7 +254,7 @@ static void settle_lease(struct core *core, struct lease *l)
 	int err = device_find_at(queue_mode ? -1 : l->nsid, l->m->ifindex, &dev);
 
 	l->m->link_up = !err && dev.up;
-	if (!err && has_its_device(l, &dev)) {
+	if (!err && has_its_device(core, l, &dev)) {
 		log_info("found lease of '%s' on '%s'", l->m->container, l->m->interface);
 		metrics_count(&core->metrics, TALLY_LEASES_RESTORED);
 		/* Its file names the program of when it was granted. */

@@ -17,6 +17,7 @@
 #include "fdset.h"
 #include "index.h"
 #include "metrics.h"
+#include "netns.h"
 #include "state.h"
 #include "xsk.h"
 
@@ -44,8 +45,9 @@ struct program {
 
 struct lease {
 	Xskd__Lease *m;
-	ino_t inode; /* of the container's namespace */
-	int nsid;    /* of the same, for rtnetlink; -1: not known */
+	ino_t inode;               /* of the container's namespace */
+	int nsid;                  /* of the same, for rtnetlink; -1: not known */
+	struct hw_address address; /* of its device when it was granted */
 };
 
 struct sock {

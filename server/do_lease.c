@@ -381,7 +381,12 @@ static int write_program(struct call *call)
 static int grant_write(struct call *call)
 {
 	struct grant *job = call->job;
-	const struct lease noted = { .m = job->lease, .inode = job->inode, .nsid = job->nsid };
+	const struct lease noted = {
+		.m = job->lease,
+		.inode = job->inode,
+		.nsid = job->nsid,
+		.address = job->dev.address,
+	};
 	Xskd__StateFile file;
 	char name[256];
 	int err = job->program ? write_program(call) : 0;
@@ -403,6 +408,7 @@ static int grant_enter(struct call *call)
 
 	if (!l)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
+	l->address = job->dev.address;
 	if (p)
 		program_moved(p, lease_inode(core, l), job->queue_mode ? core->cookie : job->cookie,
 			      l->m->ifindex, l->m->device);

@@ -116,6 +116,8 @@ void lease_file(const struct lease *l, Xskd__StateFile *out)
 	out->lease = l->m;
 	out->netns_inode = l->inode;
 	out->nsid = l->nsid;
+	out->address.len = l->address.len;
+	out->address.data = (uint8_t *)(uintptr_t)l->address.at;
 }
 
 /* Both parts were checked to have no slash and no leading dot when the lease was granted. */

@@ -167,6 +167,16 @@ static void parse_xdp(struct rtattr *nest, struct device *out)
 	}
 }
 
+static void parse_address(struct rtattr *a, struct hw_address *out)
+{
+	size_t len = RTA_PAYLOAD(a);
+
+	if (len > sizeof(out->at))
+		return;
+	out->len = (uint8_t)len;
+	memcpy(out->at, RTA_DATA(a), len);
+}
+
 static int parse_link(struct nlmsghdr *nlh, void *arg)
 {
 	struct ifinfomsg *info = NLMSG_DATA(nlh);
@@ -174,6 +184,7 @@ static int parse_link(struct nlmsghdr *nlh, void *arg)
 	struct rtattr *a;
 	uint32_t rx = 1, tx = 1;
 	struct device *out = arg;
+	struct hw_address permanent = { 0 };
 
 	if (nlh->nlmsg_type != RTM_NEWLINK)
 		return -EPROTO;
@@ -194,8 +205,16 @@ static int parse_link(struct nlmsghdr *nlh, void *arg)
 		case IFLA_XDP:
 			parse_xdp(a, out);
 			break;
+		case IFLA_ADDRESS:
+			parse_address(a, &out->address);
+			break;
+		case IFLA_PERM_ADDRESS:
+			parse_address(a, &permanent);
+			break;
 		}
 	}
+	if (permanent.len)
+		out->address = permanent;
 	out->queues = out->max_queues = rx > tx ? rx : tx;
 	return 0;
 }

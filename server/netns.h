@@ -11,6 +11,12 @@
 
 #include "fault.h"
 
+/* The hardware address of a device: the permanent one, where it has one. */
+struct hw_address {
+	uint8_t len; /* 0: it has none, or it is not known */
+	uint8_t at[32];
+};
+
 /* The state of a device, read from rtnetlink and ethtool of the thread's current namespace. */
 struct device {
 	char name[IFNAMSIZ];
@@ -20,6 +26,7 @@ struct device {
 	bool up;              /* administratively up, and with carrier */
 	uint32_t xdp_prog_id; /* what is attached, 0: nothing */
 	bool xdp_generic;
+	struct hw_address address;
 };
 
 /*

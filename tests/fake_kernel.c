@@ -317,7 +317,8 @@ struct fake_device *fake_device_add(int netns, const char *name, uint32_t queues
 		.dev = { .ifindex = ++last_ifindex,
 			 .queues = queues,
 			 .max_queues = queues,
-			 .up = true },
+			 .up = true,
+			 .address = { .len = 6, .at = { 2, 0, 0, 0, 0, (uint8_t)last_ifindex } } },
 	};
 	snprintf(d->dev.name, sizeof(d->dev.name), "%s", name);
 	return d;

@@ -11,7 +11,7 @@ import time
 import zlib
 
 import tap
-from node import Closed, Netns, Refused, TestCase, client, entries, run, wait_for
+from node import Closed, Refused, TestCase, client, entries, run, wait_for
 
 
 class RestartCase(TestCase):
@@ -127,6 +127,23 @@ class Killed(RestartCase):
                 lease.ClearField('id')  # a number for one run of the daemon
                 lease.ClearField('program_id')
             self.assertEqual(again, leases)
+
+    def test_lease_outlives_its_program(self):
+        pod = self.ready_pod()
+        self.unload(pod)
+        self.restart()
+        self.assertEqual([(m.container, m.program_id) for m in self.admin.leases()],
+                         [(pod.container, 0)])
+        p = self.load(pod)
+        self.restart()
+        self.assertEqual([(m.container, m.program_id) for m in self.admin.leases()],
+                         [(pod.container, p.id)])
+        # Its address is another one now, but there is the program.
+        pod.netns.ip('link', 'set', 'eth0', 'address', '02:00:00:00:00:77')
+        self.restart()
+        h = self.hand_off(pod).map()
+        pod.link.send(100)
+        self.assert_sequence(h.receive(100), 100)
 
     def test_restart_without_anything(self):
         for _ in range(3):
@@ -304,18 +321,34 @@ class Strays(RestartCase):
         self.assertEqual([lease.container for lease in self.admin.leases()], [pod.container])
 
     def test_lease_of_a_dead_namespace_does_not_live_on_by_another(self):
-        # The kernel gives out the number of a dead namespace again, to any other.
-        pod, bystander = self.pod(), Netns('b')
-        self.namespaces.append(bystander)
-        self.grant(pod)
+        # The kernel gives out the number of a dead namespace again, to any other, and one eth0
+        # looks like the next: with a program at the time of the grant, without, or none any more.
+        for twin in (False, True):
+            for loaded in ('never', 'unloaded', 'still'):
+                with self.subTest(twin=twin, loaded=loaded):
+                    self.bury(twin, loaded)
+
+    def bury(self, twin, loaded):
+        """A lease whose namespace dies while the daemon is away; another one gets its number."""
+        pod = self.pod() if loaded == 'never' else self.ready_pod()
+        other = self.pod(link=twin)
+        if loaded == 'never':
+            self.grant(pod)
+        if loaded == 'unloaded':
+            self.unload(pod)
         self.admin.close()
         self.node.stop()
+        number = re.search(rf'nsid (\d+) .*: {pod.netns.name}\)', self.numbers()).group(1)
         pod.netns.delete()
-        wait_for(lambda: not self.node.host.ip('netns', 'list-id').strip(), 'its end')
-        self.node.host.ip('netns', 'set', bystander.name, '0')
+        wait_for(lambda: not re.search(rf'nsid {number}\b', self.numbers()), 'its end')
+        self.node.host.ip('netns', 'set', other.netns.name, number)
         self.node.start()
         self.admin = self.node.admin()
         self.assertEqual([lease.container for lease in self.admin.leases()], [])
+
+    def numbers(self):
+        """What the daemon's namespace calls the others."""
+        return self.node.host.ip('netns', 'list-id')
 
     def test_run_directory_removed_while_running(self):
         pod = self.ready_pod()
