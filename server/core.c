@@ -107,18 +107,14 @@ static bool is_lease(const char *name, const Xskd__Lease *m)
 }
 
 /* Truth is the pinned link: a program without one was half made, or half unloaded. */
-static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
+static bool restore_program(void *arg, const char *name, Xskd__StateFile *file)
 {
 	struct core *core = arg;
 	struct instance in = INSTANCE_INIT;
 	struct program *p = NULL;
 
-	if (!file->program || !file->program->id || !is_name_of(name, file->program->id)) {
-		metrics_count(&core->metrics, TALLY_FILES_SET_ASIDE);
-		log_warning("state file 'programs/%s' has no program of that name, ignoring it",
-			    name);
-		return;
-	}
+	if (!file->program || !file->program->id || !is_name_of(name, file->program->id))
+		return false;
 
 	uint32_t id = file->program->id;
 	int err = instance_open(core->bpf_dir, id, &in);
@@ -134,7 +130,7 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 		p->served = file->served;
 		metrics_count(&core->metrics, TALLY_PROGRAMS_RESTORED);
 		log_info("found program %u ('%s') on '%s'", id, p->m->name, p->m->interface);
-		return;
+		return true;
 	}
 	log_info("program %u is not attached any more: clearing up after it", id);
 	metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
@@ -142,15 +138,22 @@ static void restore_program(void *arg, const char *name, Xskd__StateFile *file)
 	if (err < 0)
 		log_warning("cannot clear up after program %u (%s), ignoring it", id,
 			    strerrordesc_np(-err));
+	return true;
 }
 
 static void remove_stray(void *arg, uint32_t id)
 {
 	struct core *core = arg;
+	char name[16];
 	int err;
 
 	if (program_find(core, id))
 		return;
+	snprintf(name, sizeof(name), "%u", id);
+	if (state_is_later(&core->state, STATE_PROGRAMS, name)) {
+		log_warning("program %u is of a newer xskd: leaving it alone", id);
+		return;
+	}
 	log_info("program %u was left half made: removing it", id);
 	metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
 	err = instance_unpin(core->bpf_dir, id);
@@ -196,18 +199,15 @@ static void end_stale(struct core *core, struct lease *l, const char *why)
 	lease_drop(core, l, why);
 }
 
-static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
+static bool restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 {
 	struct core *core = arg;
 	struct device lo;
 	struct lease *l;
 	bool gone;
 
-	if (!is_lease(name, file->lease)) {
-		metrics_count(&core->metrics, TALLY_FILES_SET_ASIDE);
-		log_warning("state file 'leases/%s' has no lease of that name, ignoring it", name);
-		return;
-	}
+	if (!is_lease(name, file->lease))
+		return false;
 	gone = device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo) == -EINVAL;
 	file->lease->sockets = 0;
 	file->lease->umem_bytes = 0;
@@ -219,6 +219,7 @@ static void restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 	/* One that has ended was there first, so that its program is known to have had it. */
 	if (l && gone)
 		end_stale(core, l, "its network namespace has gone");
+	return true;
 }
 
 /*
@@ -267,7 +268,7 @@ static void settle_lease(struct core *core, struct lease *l)
 
 /* Return: 0, or negative. */
 static int restore_each(struct core *core, enum state_kind kind,
-			void (*fn)(void *arg, const char *name, Xskd__StateFile *file))
+			bool (*fn)(void *arg, const char *name, Xskd__StateFile *file))
 {
 	int bad = state_each(&core->state, kind, fn, core);
 

@@ -13,13 +13,27 @@
 
 #define STATE_VERSION  1
 #define STATE_FILE_MAX (256 * 1024)
+#define SAID_MAX       10 /* of one kind: so many bad files are named in the log */
+
+/* What files are called that are no state, yet or any more. */
+#define NEW   ".new-"   /* being written */
+#define BAD   ".bad-"   /* damaged, or somebody else's */
+#define LATER ".later-" /* of a newer daemon, for it */
 
 static const char *const kind_name[] = {
 	[STATE_PROGRAMS] = "programs",
 	[STATE_LEASES] = "leases",
+	[STATE_SOCKETS] = "sockets",
 };
 
-static int open_dir(int parent, const char *name)
+static int aside_name(char out[NAME_MAX + 1], const char *prefix, const char *name)
+{
+	int n = snprintf(out, NAME_MAX + 1, "%s%s", prefix, name);
+
+	return n <= NAME_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int try_dir(int parent, const char *name)
 {
 	int fd;
 
@@ -27,6 +41,20 @@ static int open_dir(int parent, const char *name)
 		return -errno;
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+/* Whatever else is there in its place, a file or a link to somewhere, is nobody's state. */
+static int open_dir(int parent, const char *name)
+{
+	int fd = try_dir(parent, name);
+	char bad[NAME_MAX + 1];
+
+	if ((fd != -ENOTDIR && fd != -ELOOP) || aside_name(bad, BAD, name) < 0)
+		return fd;
+	log_warning("'%s' is no directory: set aside as '%s', and made anew", name, bad);
+	if (renameat(parent, name, parent, bad) < 0)
+		return -errno;
+	return try_dir(parent, name);
 }
 
 static int read_boot_id(char *out, size_t size)
@@ -49,6 +77,7 @@ int state_open(struct state *st, const char *run_dir, struct fault *fault)
 
 	if (top < 0)
 		return fault_sys(fault, -top, "cannot open %s/state", run_dir);
+	st->version = STATE_VERSION;
 	err = read_boot_id(st->boot_id, sizeof(st->boot_id));
 	if (err < 0)
 		return fault_sys(fault, -err, "cannot read the kernel's boot id");
@@ -92,8 +121,9 @@ static int write_renamed(int dir, const char *name, const uint8_t *buf, size_t l
 	char aside[NAME_MAX + 1];
 	int err;
 
-	if ((size_t)snprintf(aside, sizeof(aside), ".new-%s", name) >= sizeof(aside))
-		return -ENAMETOOLONG;
+	err = aside_name(aside, NEW, name);
+	if (err < 0)
+		return err;
 
 	cleanup(close_fdp) int fd =
 		openat(dir, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -118,7 +148,7 @@ int state_write(const struct state *st, enum state_kind kind, const char *name,
 	int err;
 
 	memcpy(boot_id, st->boot_id, sizeof(boot_id));
-	file->version = STATE_VERSION;
+	file->version = st->version;
 	file->boot_id = boot_id;
 	len = xskd__state_file__get_packed_size(file);
 	buf = malloc(sizeof(crc) + len);
@@ -134,10 +164,35 @@ int state_write(const struct state *st, enum state_kind kind, const char *name,
 	return 0;
 }
 
+/* With what a newer daemon wrote of the same: it would come back with that one. */
 int state_remove(const struct state *st, enum state_kind kind, const char *name)
 {
-	return unlinkat(st->dir[kind], name, 0) < 0 && errno != ENOENT ? -errno : 0;
+	char later[NAME_MAX + 1];
+
+	if (unlinkat(st->dir[kind], name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (aside_name(later, LATER, name) == 0)
+		(void)unlinkat(st->dir[kind], later, 0);
+	return 0;
 }
+
+bool state_is_later(const struct state *st, enum state_kind kind, const char *name)
+{
+	char later[NAME_MAX + 1];
+
+	return aside_name(later, LATER, name) == 0 &&
+	       faccessat(st->dir[kind], later, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	const struct state *st;
+	enum state_kind kind;
+	bool (*fn)(void *arg, const char *name, Xskd__StateFile *file);
+	void *arg;
+	int bad; /* were set aside */
+};
 
 static Xskd__StateFile *read_file(int dir, const char *name)
 {
@@ -163,56 +218,94 @@ static Xskd__StateFile *read_file(int dir, const char *name)
 	return xskd__state_file__unpack(NULL, size - sizeof(crc), buf + sizeof(crc));
 }
 
-/* Return: 1, to be counted. */
-static int set_aside(int dir, const char *name, const char *why)
+/* Each of them is set aside, but there may be a hundred thousand, and the log has to be read. */
+static void set_aside(struct reading *r, const char *prefix, const char *name, const char *why)
 {
-	char bad[NAME_MAX + 1];
+	int dir = r->st->dir[r->kind];
+	char aside[NAME_MAX + 1];
 
-	log_warning("state file '%s' %s: set aside as '.bad-%s', ignoring it", name, why, name);
-	if ((size_t)snprintf(bad, sizeof(bad), ".bad-%s", name) >= sizeof(bad) ||
-	    renameat(dir, name, dir, bad) < 0)
+	if (r->bad++ < SAID_MAX)
+		log_warning("state file '%s/%s' %s: set aside as '%s%s', ignoring it",
+			    kind_name[r->kind], name, why, prefix, name);
+	if (aside_name(aside, prefix, name) < 0 || renameat(dir, name, dir, aside) < 0)
 		(void)unlinkat(dir, name, 0); /* or it would be reported at every start */
-	return 1;
 }
 
-/* Return: how many were set aside. */
-static int load(const struct state *st, int dir, const char *name,
-		void (*fn)(void *arg, const char *name, Xskd__StateFile *file), void *arg)
+static void load(struct reading *r, const char *name)
 {
-	Xskd__StateFile *file = read_file(dir, name);
-	int bad = 0;
+	const struct state *st = r->st;
+	Xskd__StateFile *file = read_file(st->dir[r->kind], name);
 
-	if (!file)
-		return set_aside(dir, name, "is damaged");
-	if (file->version != STATE_VERSION)
-		bad = set_aside(dir, name, "has a version that this daemon does not know");
+	if (!file || !file->version)
+		set_aside(r, BAD, name, "is damaged");
 	else if (strcmp(file->boot_id, st->boot_id) != 0)
-		(void)unlinkat(dir, name, 0); /* best effort: it will be refused again next time */
-	else
-		fn(arg, name, file);
-	xskd__state_file__free_unpacked(file, NULL);
-	return bad;
+		(void)unlinkat(st->dir[r->kind], name, 0); /* best effort: it is refused again */
+	else if (file->version > st->version)
+		set_aside(r, LATER, name, "is of a newer xskd, which will take it back");
+	else if (!r->fn(r->arg, name, file))
+		set_aside(r, BAD, name, "is not what its name says");
+	if (file)
+		xskd__state_file__free_unpacked(file, NULL);
+}
+
+/* What an older daemon has set aside and this one knows, unless it was written anew meanwhile. */
+static void load_later(struct reading *r, const char *later)
+{
+	const struct state *st = r->st;
+	const char *name = later + strlen(LATER);
+	int dir = st->dir[r->kind];
+	Xskd__StateFile *file = read_file(dir, later);
+	bool current = file && !strcmp(file->boot_id, st->boot_id);
+	bool known = current && file->version <= st->version;
+
+	if (file)
+		xskd__state_file__free_unpacked(file, NULL);
+	if (current && !known)
+		return; /* it still waits for its daemon */
+	if (known && *name && renameat2(dir, later, dir, name, RENAME_NOREPLACE) == 0) {
+		log_info("took state file '%s/%s' back", kind_name[r->kind], name);
+		load(r, name);
+		return;
+	}
+	log_info(
+		"state file '%s/%s' was written anew, or damaged, since it was set aside: removing it",
+		kind_name[r->kind], later);
+	(void)unlinkat(dir, later, 0);
+}
+
+/* Its writer was killed: never valid. A directory of that name was nobody's of us. */
+static void remove_new(struct reading *r, const char *name)
+{
+	int dir = r->st->dir[r->kind];
+
+	if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		set_aside(r, BAD, name, "is no file");
 }
 
 int state_each(const struct state *st, enum state_kind kind,
-	       void (*fn)(void *arg, const char *name, Xskd__StateFile *file), void *arg)
+	       bool (*fn)(void *arg, const char *name, Xskd__StateFile *file), void *arg)
 {
+	struct reading r = { .st = st, .kind = kind, .fn = fn, .arg = arg };
 	struct dirent **entries;
 	/* In the order of their names, so that a restart always finds the same. */
-	int n = scandirat(st->dir[kind], ".", &entries, NULL, alphasort), bad = 0;
+	int n = scandirat(st->dir[kind], ".", &entries, NULL, alphasort);
 
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		const char *name = entries[i]->d_name;
 
-		if (!strncmp(name, ".new-", 5))
-			(void)unlinkat(st->dir[kind], name,
-				       0); /* its writer was killed: never valid */
+		if (!strncmp(name, NEW, strlen(NEW)))
+			remove_new(&r, name);
+		else if (!strncmp(name, LATER, strlen(LATER)))
+			load_later(&r, name);
 		else if (name[0] != '.')
-			bad += load(st, st->dir[kind], name, fn, arg);
+			load(&r, name);
 		free(entries[i]);
 	}
 	free(entries);
-	return bad;
+	if (r.bad > SAID_MAX)
+		log_warning("%d more files in '%s' were set aside", r.bad - SAID_MAX,
+			    kind_name[kind]);
+	return r.bad;
 }

@@ -224,7 +224,7 @@ class Strays(RestartCase):
                     f.write(data)
         log = self.broken_restart(damage)
         for pod in pods[:3]:
-            self.assertRegex(log, f"state file '{pod.container}@eth0' is damaged: set aside")
+            self.assertRegex(log, f"state file 'leases/{pod.container}@eth0' is damaged: set ")
         self.assertEqual([lease.container for lease in self.admin.leases()], [pods[3].container])
         bad = [n for n in os.listdir(self.state('leases')) if n.startswith('.bad-')]
         self.assertEqual(len(bad), 3)
@@ -248,7 +248,7 @@ class Strays(RestartCase):
             with open(f'{self.state("programs")}/{"x" * 250}', 'wb') as f:
                 f.write(b'name too long to be set aside')
         log = self.broken_restart(litter)
-        self.assertRegex(log, "'README' is damaged")
+        self.assertRegex(log, "'leases/README' is damaged")
         self.assertEqual(self.admin.leases(), [])
         self.assertEqual(self.node.state_files(), [])
         self.assertFalse(os.path.exists(f'{self.state("leases")}/.new-half@eth0'))
@@ -308,9 +308,24 @@ class Strays(RestartCase):
         self.grant(pod)
         path = f'{self.state("leases")}/{pod.container}@eth0'
         log = self.broken_restart(lambda: self.rewrite(path, lambda b: b'\x08\x63' + b[2:]))
-        self.assertRegex(log, 'version that this daemon does not know')
+        self.assertRegex(log, 'is of a newer xskd')
         self.assertEqual(self.admin.leases(), [])
-        os.unlink(f'{self.state("leases")}/.bad-{pod.container}@eth0')
+        os.unlink(f'{self.state("leases")}/.later-{pod.container}@eth0')
+
+    def test_program_of_a_newer_version_is_left_alone(self):
+        pod = self.ready_pod()
+        h = self.hand_off(pod).map()
+        path = f'{self.state("programs")}/{pod.program.id}'
+        log = self.broken_restart(lambda: self.rewrite(path, lambda b: b'\x08\x63' + b[2:]))
+        self.assertRegex(log, f'program {pod.program.id} is of a newer xskd: leaving it alone')
+        self.assertEqual(self.admin.programs(), [])
+        pod.link.send(100)  # and its pod goes on
+        self.assert_sequence(h.receive(100), 100)
+        # Back with the newer one, which this one here now is.
+        self.broken_restart(lambda: self.rewrite(f'{self.state("programs")}/.later-'
+                                                 f'{pod.program.id}', lambda b: b'\x08\x01' + b[2:]))
+        self.assertEqual([p.id for p in self.admin.programs()], [pod.program.id])
+        self.assert_consistent([pod])
 
     def test_state_with_unknown_fields_is_read(self):
         pod = self.pod()

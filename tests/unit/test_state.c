@@ -44,12 +44,13 @@ static size_t n_names;
 static int n_bad;
 static uint64_t granted_at;
 
-static void note(void *arg, const char *name, Xskd__StateFile *file)
+static bool note(void *arg, const char *name, Xskd__StateFile *file)
 {
 	assert_ptr_equal(arg, &st);
 	assert_true(n_names < 16);
 	snprintf(names[n_names++], sizeof(names[0]), "%s", name);
 	granted_at = file->lease ? file->lease->granted_at : 0;
+	return *name != '!';
 }
 
 static size_t read_all(enum state_kind kind)
@@ -209,14 +210,93 @@ static void change_boot_id(Xskd__StateFile *file)
 	file->boot_id[0] = file->boot_id[0] == '0' ? '1' : '0';
 }
 
-static void a_foreign_version_is_kept_but_not_used(void **state)
+static void a_newer_version_waits_for_its_daemon(void **state)
 {
 	(void)state;
 	put_changed("newer", change_version);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(read_all(STATE_LEASES), 0);
+		assert_int_equal(n_bad, i == 0);
+		assert_false(exists("newer"));
+		assert_true(exists(".later-newer"));
+		assert_true(state_is_later(&st, STATE_LEASES, "newer"));
+		assert_false(state_is_later(&st, STATE_PROGRAMS, "newer"));
+	}
+	st.version = 2;
+	assert_int_equal(read_all(STATE_LEASES), 1);
+	assert_string_equal(names[0], "newer");
+	assert_true(exists("newer"));
+	assert_false(state_is_later(&st, STATE_LEASES, "newer"));
+}
+
+static void what_was_written_since_stands(void **state)
+{
+	(void)state;
+	put_changed("c@eth0", change_version);
 	assert_int_equal(read_all(STATE_LEASES), 0);
-	assert_false(exists("newer"));
-	assert_true(exists(".bad-newer"));
+	assert_int_equal(write_lease("c@eth0", 42), 0);
+	st.version = 2;
+	assert_int_equal(read_all(STATE_LEASES), 1);
+	assert_int_equal(granted_at, 42);
+	assert_false(exists(".later-c@eth0"));
+}
+
+static void what_was_removed_since_does_not_come_back(void **state)
+{
+	(void)state;
+	put_changed("c@eth0", change_version);
+	assert_int_equal(read_all(STATE_LEASES), 0);
+	assert_int_equal(state_remove(&st, STATE_LEASES, "c@eth0"), 0);
+	st.version = 2;
+	assert_int_equal(read_all(STATE_LEASES), 0);
+}
+
+static void what_is_not_what_its_name_says_is_set_aside(void **state)
+{
+	(void)state;
+	assert_int_equal(write_lease("!", 1), 0); /* see note() */
+	assert_int_equal(read_all(STATE_LEASES), 1);
 	assert_int_equal(n_bad, 1);
+	assert_true(exists(".bad-!"));
+	assert_int_equal(read_all(STATE_LEASES), 0);
+}
+
+static void what_stands_where_a_directory_should_is_set_aside(void **state)
+{
+	struct fault fault = FAULT_INIT;
+	char path[64];
+
+	(void)state;
+	state_done(&st);
+	snprintf(path, sizeof(path), "%s/state/leases", dir);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(symlink("/etc", path), 0);
+	snprintf(path, sizeof(path), "%s/state/programs", dir);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	st = STATE_INIT;
+	assert_int_equal(state_open(&st, dir, &fault), 0);
+	assert_int_equal(write_lease("c@eth0", 42), 0);
+	assert_int_equal(read_all(STATE_LEASES), 1);
+	assert_int_equal(access("/etc/c@eth0", F_OK), -1);
+}
+
+static void junk_in_any_number_is_no_hindrance(void **state)
+{
+	char name[16];
+
+	(void)state;
+	for (unsigned int i = 0; i < 100000; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		put(name, name, strlen(name));
+	}
+	assert_int_equal(mkdirat(st.dir[STATE_LEASES], ".new-x", 0700), 0);
+	assert_int_equal(write_lease("c@eth0", 42), 0);
+	assert_int_equal(read_all(STATE_LEASES), 1);
+	assert_int_equal(n_bad, 100001);
+	assert_int_equal(write_lease("x", 43), 0);
+	assert_int_equal(read_all(STATE_LEASES), 2);
+	assert_int_equal(n_bad, 0);
 }
 
 static void what_an_earlier_boot_left_is_removed(void **state)
@@ -331,7 +411,12 @@ int main(void)
 		state_test(nobody_else_reads_them),
 		state_test(a_file_that_was_cut_is_set_aside),
 		state_test(a_file_with_a_wrong_bit_is_set_aside),
-		state_test(a_foreign_version_is_kept_but_not_used),
+		state_test(a_newer_version_waits_for_its_daemon),
+		state_test(what_was_written_since_stands),
+		state_test(what_was_removed_since_does_not_come_back),
+		state_test(what_is_not_what_its_name_says_is_set_aside),
+		state_test(what_stands_where_a_directory_should_is_set_aside),
+		state_test(junk_in_any_number_is_no_hindrance),
 		state_test(what_an_earlier_boot_left_is_removed),
 		state_test(what_was_half_written_is_removed),
 		state_test(a_file_that_is_too_large_is_set_aside),
