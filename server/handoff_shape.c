@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "handoff.h"
+#include "umem.h"
 
 #define RING_DEFAULT 2048
 #define RING_MAX     32768
@@ -134,8 +135,8 @@ int handoff_shape(struct call *call)
 		if (job->umem_fd < 0)
 			return call_fail(call, INVALID_ARGUMENT,
 					 "the packet has no file descriptor %u", req->umem_fd);
-		err = xsk_umem_check(job->umem_fd, job->spec.frame_size, &job->umem_bytes,
-				     &call->fault);
+		err = umem_check(job->umem_fd, job->spec.frame_size, &job->umem_bytes,
+				 &call->fault);
 	}
 	if (err < 0)
 		return err;

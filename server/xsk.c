@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "netns.h"
+#include "umem.h"
 
 #ifndef XDP_USE_SG /* linux/if_xdp.h of 6.6 */
 #define XDP_USE_SG (1 << 4)
@@ -25,73 +25,7 @@
 #define SO_BUSY_POLL_BUDGET 70
 #endif
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
 #define LOOPBACK_IFINDEX 1 /* in every namespace: it is its first device */
-
-/* ---- UMEM ---- */
-
-int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fault *fault)
-{
-	const int needed = F_SEAL_SHRINK | F_SEAL_GROW;
-	int seals = fcntl(memfd, F_GET_SEALS);
-	struct stat stat;
-
-	if (seals < 0 || fstat(memfd, &stat) < 0)
-		return fault_set(
-			fault, XSKD__CODE__INVALID_ARGUMENT, errno,
-			"the UMEM is not a memfd: make it with memfd_create(MFD_ALLOW_SEALING)");
-	if ((seals & needed) != needed)
-		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
-				 "the UMEM's memfd can still change its size: seal it with "
-				 "F_SEAL_SHRINK | F_SEAL_GROW");
-	if ((seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) ||
-	    (fcntl(memfd, F_GETFL) & O_ACCMODE) != O_RDWR)
-		return fault_set(
-			fault, XSKD__CODE__INVALID_ARGUMENT, 0,
-			"the UMEM's memfd cannot be written to: open it for reading and writing, and do not "
-			"seal it against writing");
-	if (stat.st_size < (off_t)frame_size || stat.st_size % frame_size)
-		return fault_set(
-			fault, XSKD__CODE__INVALID_ARGUMENT, 0,
-			"the UMEM has %lld bytes, which is no whole number of frames of %u",
-			(long long)stat.st_size, frame_size);
-	if ((uint64_t)stat.st_blocks * 512 < (uint64_t)stat.st_size)
-		return fault_set(
-			fault, XSKD__CODE__INVALID_ARGUMENT, 0,
-			"the UMEM's memfd has holes: fallocate(2) all of its %lld bytes first, so "
-			"that they count against your own memory limit",
-			(long long)stat.st_size);
-	*out_size = (uint64_t)stat.st_size;
-	return 0;
-}
-
-/*
- * The registration pins the pages themselves; the mapping is needed only while it runs. Pages that
- * the client has touched come into our page tables by MADV_POPULATE_READ in batches, and else one
- * by one.
- */
-static int register_umem(int fd, int memfd, uint64_t size, uint32_t frame_size, uint32_t headroom)
-{
-	void *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
-	struct xdp_umem_reg reg = {
-		.addr = (uint64_t)(uintptr_t)area,
-		.len = size,
-		.chunk_size = frame_size,
-		.headroom = headroom,
-	};
-	int err = 0;
-
-	if (area == MAP_FAILED)
-		return -errno;
-	(void)madvise(area, size, MADV_POPULATE_READ); /* 5.14; without it is only slower */
-	if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) < 0)
-		err = -errno;
-	munmap(area, size);
-	return err;
-}
 
 /* ---- sockets ---- */
 
@@ -173,27 +107,16 @@ static int set_rings(const struct xsk_spec *spec, int fd)
 int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
 	       struct fault *fault)
 {
-	int err = register_umem(fds[0], memfd, size, spec->frame_size, spec->headroom);
+	int err = umem_register(fds[0], memfd, size, spec->frame_size, spec->headroom, fault);
 
-	if (err == -ENOBUFS)
-		return fault_sys(
-			fault, -err,
-			"cannot pin %llu KiB of UMEM: the daemon needs CAP_IPC_LOCK or a higher "
-			"RLIMIT_MEMLOCK",
-			(unsigned long long)size / 1024);
-	if (err < 0)
-		return fault_sys(
-			fault, -err,
-			"cannot register a UMEM of %llu KiB with frames of %u, headroom %u",
-			(unsigned long long)size / 1024, spec->frame_size, spec->headroom);
-	for (size_t i = 0; i < spec->n; i++) {
+	for (size_t i = 0; i < spec->n && !err; i++) {
 		err = set_rings(spec, fds[i]);
 		if (err < 0)
 			return fault_sys(fault, -err, "cannot make rings of %u/%u/%u/%u entries",
 					 spec->fill_size, spec->completion_size, spec->rx_size,
 					 spec->tx_size);
 	}
-	return 0;
+	return err;
 }
 
 static int bind_patiently(int fd, const struct sockaddr_xdp *addr)

@@ -33,14 +33,6 @@ struct xsk_spec {
 };
 
 /*
- * xsk_umem_check() - whether @memfd can serve as UMEM: a memfd that cannot change its size and has
- * all its pages. A UMEM that shrinks would kill with SIGBUS whoever touches it; pages that are
- * missing would be charged to this daemon's memory cgroup instead of the client's.
- */
-int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size,
-		   struct fault *fault) must_check;
-
-/*
  * xsk_open() - sockets of the thread's current namespace, tied to the device. @out_fds: spec->n of
  * them, the caller's. On failure none is left open.
  */

@@ -12,6 +12,7 @@
 
 #include "instance.h"
 #include "pin.h"
+#include "umem.h"
 
 #define NETNS_MAX  8
 #define DEVICE_MAX 32
@@ -700,12 +701,12 @@ bool fake_is_bound(int fd)
 	return s && s->bound;
 }
 
-int xsk_umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fault *fault)
+int umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fault *fault)
 {
 	const int needed = F_SEAL_SHRINK | F_SEAL_GROW;
 	int seals = fcntl(memfd, F_GET_SEALS);
 	struct stat stat;
-	int err = due_fault(fault, "xsk_umem_check()");
+	int err = due_fault(fault, "umem_check()");
 
 	if (err < 0)
 		return err;

@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ground.h"
 #include "instance.h"
 #include "support.h"
+#include "umem.h"
 #include "xsk.h"
 #include "xskd.h"
 
@@ -316,20 +318,55 @@ static void bad_umem_is_refused(void **state)
 	assert_int_equal(fcntl(cases[4].fd, F_ADD_SEALS, both), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		fault = FAULT_INIT;
-		assert_true(xsk_umem_check(cases[i].fd, 2048, &size, &fault) < 0);
+		assert_true(umem_check(cases[i].fd, 2048, &size, &fault) < 0);
 		assert_int_equal(fault.code, XSKD__CODE__INVALID_ARGUMENT);
 		if (!strstr(fault.text, cases[i].says))
 			fail_msg("case %zu: %s", i, fault.text);
 		close(cases[i].fd);
 	}
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	assert_true(xsk_umem_check(pipes[0], 2048, &size, &fault) < 0);
+	assert_true(umem_check(pipes[0], 2048, &size, &fault) < 0);
 	close(pipes[0]);
 	close(pipes[1]);
 	fd = good_umem();
-	assert_int_equal(xsk_umem_check(fd, 2048, &size, &fault), 0);
+	assert_int_equal(umem_check(fd, 2048, &size, &fault), 0);
 	assert_int_equal(size, FRAMES * 2048);
 	close(fd);
+}
+
+/* What a client does between the check and the registration; the daemon must not pay for it. */
+static void a_hole_punched_late_is_not_filled(void **state)
+{
+	const off_t sizes[] = { FRAMES * 2048, 64 << 20 };
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		const off_t holes[] = { 0, sizes[i] / 2, sizes[i] - 4096 };
+
+		for (size_t h = 0; h < sizeof(holes) / sizeof(*holes); h++) {
+			int memfd = umem((size_t)sizes[i], F_SEAL_SHRINK | F_SEAL_GROW), fd;
+			struct fault fault = FAULT_INIT;
+			struct stat stat;
+			uint64_t size;
+
+			GOOD(umem_check(memfd, 2048, &size, &why));
+			assert_int_equal(fallocate(memfd,
+						   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						   holes[h], 4096),
+					 0);
+			GOOD(xsk_open(&spec, &fd, &why));
+			assert_true(xsk_set_up(&spec, &fd, memfd, size, &fault) < 0);
+			assert_int_equal(fault.code, XSKD__CODE__INVALID_ARGUMENT);
+			assert_non_null(strstr(fault.text, "holes"));
+			assert_int_equal(fstat(memfd, &stat), 0);
+			assert_int_equal(stat.st_blocks * 512, sizes[i] - 4096);
+			close(fd);
+			close(memfd);
+		}
+	}
+	detach(&a);
 }
 
 static void a_frozen_map_is_explained(void **state)
@@ -359,6 +396,7 @@ int main(void)
 		fd_test(zero_copy_that_is_not_there_is_said),
 		fd_test(an_unbound_socket_is_tied_to_its_device),
 		fd_test(bad_umem_is_refused),
+		fd_test(a_hole_punched_late_is_not_filled),
 		fd_test(a_frozen_map_is_explained),
 	};
 
