@@ -43,6 +43,7 @@ void core_init(struct core *core, const char *bpf_dir, const struct limits *limi
 		.limits = *limits,
 		.state = *state,
 		.audit = audit,
+		.prober = -1,
 		.started_at = time(NULL),
 		.programs = INDEX_INIT(compare_program),
 		.leases = INDEX_INIT(compare_lease),
@@ -172,7 +173,7 @@ static void restore_sockets(struct core *core, struct lease *l)
 		bool held;
 
 		if (l->m->queues[i] >= p->m->map_entries ||
-		    xsk_held(p->map_fd, l->m->queues[i], &held) < 0 || !held)
+		    xsk_held(core->prober, p->map_fd, l->m->queues[i], &held) < 0 || !held)
 			continue;
 		xskd__socket__init(&seen);
 		seen.queue = l->m->queues[i];

@@ -72,6 +72,8 @@ struct core {
 	const char *bpf_dir;
 	struct limits limits;
 	struct xsk_features features;
+	struct gate *gate; /* borrowed */
+	int prober;        /* for xsk_held() */
 	struct state state;
 	uint64_t cookie; /* of the daemon's own namespace */
 	ino_t inode;

@@ -278,28 +278,21 @@ static int handoff_check(struct call *call)
 static int open_inside(struct call *call)
 {
 	struct handoff *job = call->job;
+	cleanup(netns_done) struct netns ns = NETNS_OF(call->core->gate, job->netns_fd);
 	bool alone = true;
-	int home = -1, err = 0;
+	int err = 0;
 
-	if (job->netns_fd >= 0)
-		err = netns_enter(job->netns_fd, &home);
-	if (err < 0)
-		return fault_sys(&call->fault, -err, "cannot enter the pod's network namespace");
 	if (job->only_device)
-		err = netns_only_device(job->spec.ifindex, &alone);
+		err = netns_only_device(&ns, job->spec.ifindex, &alone);
 	if (err < 0)
-		fault_sys(&call->fault, -err, "cannot list the pod's devices");
-	else if (!alone)
-		err = call_fail(
+		return fault_sys(&call->fault, -err, "cannot list the pod's devices");
+	if (!alone)
+		return call_fail(
 			call, FAILED_PRECONDITION,
 			"the pod has other devices beside '%s', and this kernel would let an "
 			"unbound socket be bound to them: ask for a bound one",
 			job->spec.device);
-	else
-		err = xsk_open(&job->spec, job->fds, &call->fault);
-	if (home >= 0)
-		netns_leave(home);
-	return err;
+	return xsk_open(&ns, &job->spec, job->fds, &call->fault);
 }
 
 /*

@@ -180,35 +180,31 @@ static int grant_check(struct call *call)
 static int look_inside(struct call *call)
 {
 	struct grant *job = call->job;
-	int home, err;
+	cleanup(netns_done) struct netns ns = NETNS_OF(call->core->gate, job->netns_fd);
+	int err = netns_cookie(&ns, &job->cookie);
 
-	err = netns_enter(job->netns_fd, &home);
-	if (err < 0)
-		return fault_sys(&call->fault, -err,
-				 "cannot enter the container's network namespace");
-	err = netns_cookie(&job->cookie);
 	if (err < 0)
 		fault_sys(&call->fault, -err, "cannot tell the cookie of the network namespace");
 	if (!err && !job->queue_mode) {
-		err = device_find(job->device, &job->dev);
+		err = device_find(&ns, job->device, &job->dev);
 		if (err < 0)
 			fault_sys(&call->fault, -err,
 				  "cannot find interface '%s' in the container's network namespace",
 				  job->device);
 	}
-	netns_leave(home);
 	return err;
 }
 
 static int grant_look(struct call *call)
 {
 	struct grant *job = call->job;
+	cleanup(netns_done) struct netns host = NETNS_OF(call->core->gate, -1);
 	int err = look_inside(call);
 
 	if (err < 0)
 		return err;
 	if (job->queue_mode) {
-		err = device_find(job->device, &job->dev);
+		err = device_find(&host, job->device, &job->dev);
 		if (err < 0)
 			return fault_sys(&call->fault, -err, "cannot find device '%s' on the host",
 					 job->device);

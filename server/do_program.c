@@ -139,7 +139,7 @@ static int save(struct call *call, const struct load *job)
  * In the order that a kill at any point leaves something simple for the next start: pins without a
  * pinned link or without a state file are half made, and removed.
  */
-static int make(struct call *call)
+static int make(struct call *call, struct netns *ns)
 {
 	const Xskd__LoadProgramRequest *req = call->req->load_program;
 	struct load *job = call->job;
@@ -156,9 +156,9 @@ static int make(struct call *call)
 	int err;
 
 	job->cookie = call->core->cookie;
-	err = job->netns_fd < 0 ? 0 : netns_cookie(&job->cookie);
+	err = job->netns_fd < 0 ? 0 : netns_cookie(ns, &job->cookie);
 	if (!err)
-		err = device_find(req->interface, &dev);
+		err = device_find(ns, req->interface, &dev);
 	if (err < 0)
 		return fault_sys(&call->fault, -err, "cannot find interface '%s'", req->interface);
 	spec.queues = dev.max_queues;
@@ -168,8 +168,8 @@ static int make(struct call *call)
 		err = instance_pin(&job->instance, bpf_dir, &call->fault);
 	}
 	if (!err)
-		err = instance_attach(&job->instance, &dev, (enum instance_mode)req->mode, &granted,
-				      &call->fault);
+		err = instance_attach(&job->instance, ns, &dev, (enum instance_mode)req->mode,
+				      &granted, &call->fault);
 	if (!err)
 		err = instance_pin_link(&job->instance, bpf_dir, &call->fault);
 	if (!err)
@@ -180,21 +180,17 @@ static int make(struct call *call)
 static int load_make(struct call *call)
 {
 	struct load *job = call->job;
-	int home = -1, nsid;
+	cleanup(netns_done) struct netns ns = NETNS_OF(call->core->gate, job->netns_fd);
+	int nsid;
 	/*
 	 * A number for the namespace, so that the kernel's news of its devices reach us
 	 * (monitor.h).
 	 */
 	int err = job->netns_fd < 0 ? 0 : netns_nsid(job->netns_fd, &nsid);
 
-	if (!err && job->netns_fd >= 0)
-		err = netns_enter(job->netns_fd, &home);
 	if (err < 0)
-		return fault_sys(&call->fault, -err, "cannot enter the network namespace");
-	err = make(call);
-	if (home >= 0)
-		netns_leave(home);
-	return err;
+		return fault_sys(&call->fault, -err, "cannot give the network namespace a number");
+	return make(call, &ns);
 }
 
 static int reply_program(struct call *call, Xskd__Program *m)
@@ -241,6 +237,7 @@ static void load_undo(struct call *call)
 
 	if (!call->failed)
 		return;
+	instance_detach(&job->instance);
 	instance_done(&job->instance);
 	/* What cannot be removed now is found half made at the next start. */
 	(void)!program_remove(call->core, id);
@@ -338,7 +335,7 @@ static int unload_remove(struct call *call)
 	for (size_t i = 0; i < job->n_queues && !call->req->unload_program->force; i++) {
 		bool held = false;
 
-		if (xsk_held(job->map_fd, job->queues[i], &held) == 0 && held)
+		if (xsk_held(call->core->prober, job->map_fd, job->queues[i], &held) == 0 && held)
 			return call_fail(
 				call, FAILED_PRECONDITION,
 				"queue %u of '%s' has a socket that receives through program %u: "

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gate.h"
 #include "log.h"
 #include "object.h"
 #include "pin.h"
@@ -276,43 +277,17 @@ int instance_make(const struct instance_spec *spec, struct instance *out, struct
 
 /* ---- attaching ---- */
 
-/*
- * Whether a bpf_link holds program @id on device @ifindex; link ids can be walked with
- * CAP_SYS_ADMIN.
- */
-static bool held_by_link(uint32_t id, uint32_t ifindex, uint32_t *out_link)
+static int foreign_fault(const struct netns *ns, const struct device *dev, struct fault *fault)
 {
-	uint32_t link = 0;
-
-	while (bpf_link_get_next_id(link, &link) == 0) {
-		cleanup(close_fdp) int fd = bpf_link_get_fd_by_id(link);
-		struct bpf_link_info info = { 0 };
-		uint32_t len = sizeof(info);
-
-		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 &&
-		    info.type == BPF_LINK_TYPE_XDP && info.prog_id == id &&
-		    info.xdp.ifindex == ifindex) {
-			*out_link = link;
-			return true;
-		}
-	}
-	return false;
-}
-
-static int foreign_fault(const struct device *dev, struct fault *fault)
-{
-	cleanup(close_fdp) int fd = bpf_prog_get_fd_by_id(dev->xdp_prog_id);
-	struct bpf_prog_info info = { 0 };
-	uint32_t len = sizeof(info), link = 0;
-	const char *name = "?";
+	struct gate_holder holder = { .name = "?" };
 	char how[160];
 
-	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0)
-		name = info.name;
-	if (held_by_link(dev->xdp_prog_id, dev->ifindex, &link))
+	(void)!gate_holder(ns->gate, dev->xdp_prog_id, dev->ifindex, &holder);
+	if (holder.link)
 		snprintf(how, sizeof(how),
-			 "bpf_link %u: end its owner, or `bpftool link detach id %u`", link, link);
-	else if (!strcmp(name, "xdp_dispatcher"))
+			 "bpf_link %u: end its owner, or `bpftool link detach id %u`", holder.link,
+			 holder.link);
+	else if (!strcmp(holder.name, "xdp_dispatcher"))
 		snprintf(how, sizeof(how),
 			 "the dispatcher of libxdp, netlink attach: `xdp-loader unload %s --all`",
 			 dev->name);
@@ -323,28 +298,28 @@ static int foreign_fault(const struct device *dev, struct fault *fault)
 		fault, XSKD__CODE__ALREADY_EXISTS, EBUSY,
 		"interface '%s' already has XDP program '%s' (id %u, %s), which xskd does not "
 		"replace: detach it, or use another interface",
-		dev->name, name, dev->xdp_prog_id, how);
+		dev->name, holder.name, dev->xdp_prog_id, how);
 }
 
-static int create_link(struct instance *in, uint32_t ifindex, uint32_t flags)
+static int create_link(struct instance *in, const struct netns *ns, uint32_t ifindex,
+		       uint32_t flags)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
-	int fd = bpf_link_create(in->prog_fd, (int)ifindex, BPF_XDP, &opts);
+	int fd = gate_link(ns->gate, ns->fd, in->prog_fd, ifindex, flags);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	in->link_fd = fd;
 	return 0;
 }
 
-static int attach_fault(const struct device *dev, enum instance_mode mode, int err,
-			struct fault *fault)
+static int attach_fault(struct netns *ns, const struct device *dev, enum instance_mode mode,
+			int err, struct fault *fault)
 {
 	struct device now;
 
-	if ((err == -EBUSY || err == -EEXIST) && device_find(dev->name, &now) == 0 &&
+	if ((err == -EBUSY || err == -EEXIST) && device_find(ns, dev->name, &now) == 0 &&
 	    now.xdp_prog_id)
-		return foreign_fault(&now, fault);
+		return foreign_fault(ns, &now, fault);
 	if (mode == INSTANCE_NATIVE && err == -EOPNOTSUPP)
 		return fault_set(
 			fault, XSKD__CODE__UNIMPLEMENTED, EOPNOTSUPP,
@@ -359,8 +334,8 @@ static int attach_fault(const struct device *dev, enum instance_mode mode, int e
 	return fault_sys(fault, -err, "cannot attach an XDP program to '%s'", dev->name);
 }
 
-int instance_attach(struct instance *in, const struct device *dev, enum instance_mode mode,
-		    enum instance_mode *out_granted, struct fault *fault)
+int instance_attach(struct instance *in, struct netns *ns, const struct device *dev,
+		    enum instance_mode mode, enum instance_mode *out_granted, struct fault *fault)
 {
 	enum instance_mode granted = mode == INSTANCE_GENERIC ? INSTANCE_GENERIC : INSTANCE_NATIVE;
 	struct bpf_link_info info = { 0 };
@@ -368,17 +343,17 @@ int instance_attach(struct instance *in, const struct device *dev, enum instance
 	int err;
 
 	if (dev->xdp_prog_id)
-		return foreign_fault(dev, fault);
-	err = create_link(in, dev->ifindex,
+		return foreign_fault(ns, dev, fault);
+	err = create_link(in, ns, dev->ifindex,
 			  granted == INSTANCE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
 	if (err < 0 && err != -EBUSY && err != -EEXIST && mode == INSTANCE_AUTO) {
 		log_info("native XDP on '%s' is not possible (%s), taking generic", dev->name,
 			 strerrordesc_np(-err));
 		granted = INSTANCE_GENERIC;
-		err = create_link(in, dev->ifindex, XDP_FLAGS_SKB_MODE);
+		err = create_link(in, ns, dev->ifindex, XDP_FLAGS_SKB_MODE);
 	}
 	if (err < 0)
-		return attach_fault(dev, granted, err, fault);
+		return attach_fault(ns, dev, granted, err, fault);
 	if (bpf_obj_get_info_by_fd(in->link_fd, &info, &len) < 0)
 		return fault_sys(fault, errno, "cannot ask for the link on '%s'", dev->name);
 	in->link_id = info.id;
@@ -478,6 +453,12 @@ int instance_counters(int fd, uint32_t queue, uint64_t *out_redirected, uint64_t
 	*out_redirected = redirected;
 	*out_passed = passed;
 	return 0;
+}
+
+void instance_detach(struct instance *in)
+{
+	if (in->link_fd >= 0)
+		(void)bpf_link_detach(in->link_fd);
 }
 
 void instance_done(struct instance *in)

@@ -54,11 +54,12 @@ int instance_make(const struct instance_spec *spec, struct instance *out,
 		  struct fault *fault) must_check;
 
 /*
- * instance_attach() - by a bpf_link, to a device of the thread's current namespace. Never replaces
- * what is there. @out_granted: INSTANCE_NATIVE or INSTANCE_GENERIC.
+ * instance_attach() - by a bpf_link, to a device of that namespace. Never replaces what is there.
+ * @out_granted: INSTANCE_NATIVE or INSTANCE_GENERIC.
  */
-int instance_attach(struct instance *in, const struct device *dev, enum instance_mode mode,
-		    enum instance_mode *out_granted, struct fault *fault) must_check;
+int instance_attach(struct instance *in, struct netns *ns, const struct device *dev,
+		    enum instance_mode mode, enum instance_mode *out_granted,
+		    struct fault *fault) must_check;
 
 /*
  * instance_pin() - program and maps. The link is pinned once it is there, by instance_pin_link().
@@ -84,6 +85,12 @@ int instance_ifindex(const char *bpf_dir, uint32_t id, uint32_t *out) must_check
 int instance_counters(int fd, uint32_t queue, uint64_t *out_redirected,
 		      uint64_t *out_passed) must_check;
 int instance_open_counters(const char *bpf_dir, uint32_t id) must_check;
+
+/*
+ * instance_detach() - off its device. To close the link does the same, but for a moment the gate
+ * that made it may hold it too.
+ */
+void instance_detach(struct instance *in);
 
 /* instance_done() - close the fds. What is pinned stays. */
 void instance_done(struct instance *in);

@@ -10,9 +10,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "log.h"
 
+#define LOCK_TRIES       100  /* of 10 ms */
 #define BACKLOG          4096 /* a node's pods may all start at once */
 #define LISTEN_FDS_START 3
 
@@ -33,16 +35,25 @@ static int make_dir(const char *path, mode_t mode, struct fault *fault)
 	return 0;
 }
 
+/*
+ * A daemon that was killed leaves its gate, which has the lock too, and ends as soon as the system
+ * call that it is in does.
+ */
 int listen_lock(const char *dir, const char *flag, int *out_lock, struct fault *fault)
 {
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
 	cleanup(close_fdp) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return fault_sys(fault, errno, "cannot open %s", dir);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return fault_set(fault, XSKD__CODE__ALREADY_EXISTS, errno,
-				 "another xskd uses %s: end it, or name another directory with %s",
-				 dir, flag);
+	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+		if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
+			return fault_set(fault, XSKD__CODE__ALREADY_EXISTS, errno,
+					 "another xskd uses %s: end it, or name another directory "
+					 "with %s",
+					 dir, flag);
+		nanosleep(&pause, NULL);
+	}
 	*out_lock = steal_fd(&fd);
 	return 0;
 }

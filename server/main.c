@@ -9,6 +9,7 @@ int main(int argc, char **argv)
 {
 	struct fault fault = FAULT_INIT;
 	struct options options;
+	int status;
 
 	switch (options_parse(&options, argc, argv)) {
 	case OPTIONS_RUN:
@@ -22,9 +23,8 @@ int main(int argc, char **argv)
 	/* A heap for each worker would cost more memory than their rare allocations cost time. */
 	mallopt(M_ARENA_MAX, 1);
 	signal(SIGPIPE, SIG_IGN); /* a log reader that went away must not end the daemon */
-	if (server_run(&options, &fault) < 0) {
+	status = server_run(&options, &fault);
+	if (status < 0)
 		log_error("cannot start: %s", fault.text);
-		return 1;
-	}
-	return 0;
+	return status != 0;
 }

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "gate.h"
 #include "log.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -25,43 +26,63 @@
 
 /* ---- namespaces ---- */
 
-/* thread-self, not self: setns() moves one thread, and /proc/self speaks of the first. */
 int netns_self(void)
 {
-	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
 
-int netns_enter(int netns_fd, int *out_home)
+int netns_new(void)
 {
 	cleanup(close_fdp) int home = netns_self();
+	int made;
 
 	if (home < 0)
 		return home;
-	if (setns(netns_fd, CLONE_NEWNET) < 0)
+	if (unshare(CLONE_NEWNET) < 0)
 		return -errno;
-	*out_home = steal_fd(&home);
-	return 0;
-}
-
-void netns_leave(int home)
-{
+	made = netns_self();
 	if (setns(home, CLONE_NEWNET) < 0) {
 		log_error("cannot return to the daemon's network namespace: %s", strerror(errno));
 		abort();
 	}
-	close(home);
+	return made;
 }
 
-int netns_cookie(uint64_t *out)
+static int open_rtnetlink(void)
 {
-	cleanup(close_fdp) int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Return: a socket that stays the namespace's, or a negative errno. */
+static int rtnetlink_of(struct netns *ns)
+{
+	int err = 0;
+
+	if (ns->rtnetlink < 0 && ns->fd < 0)
+		err = ns->rtnetlink = open_rtnetlink();
+	else if (ns->rtnetlink < 0)
+		err = gate_sockets(ns->gate, ns->fd, GATE_RTNETLINK, 1, &ns->rtnetlink);
+	return err < 0 ? err : ns->rtnetlink;
+}
+
+void netns_done(struct netns *ns)
+{
+	close_fdp(&ns->rtnetlink);
+	ns->rtnetlink = -1;
+}
+
+int netns_cookie(struct netns *ns, uint64_t *out)
+{
+	int sock = rtnetlink_of(ns);
 	socklen_t len = sizeof(*out);
 
-	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, out, &len) < 0)
-		return -errno;
-	return 0;
+	if (sock < 0)
+		return sock;
+	return getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, out, &len) < 0 ? -errno : 0;
 }
 
 int netns_inode(int netns_fd, ino_t *out)
@@ -98,22 +119,19 @@ static void put(struct request *req, unsigned short type, const void *data, size
 	req->nlh.nlmsg_len = NLMSG_ALIGN(req->nlh.nlmsg_len) + (uint32_t)RTA_ALIGN(RTA_LENGTH(len));
 }
 
-static int open_rtnetlink(void)
-{
-	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-}
-
 /*
- * Sends @req and calls @fn for each message of the answer. Return: the error that the kernel
- * answered, or 0.
+ * Sends @req and calls @fn for each message of the answer. @sock may be the error of opening it.
+ * Return: the error that the kernel answered, or 0.
  */
 static int ask(int sock, struct request *req, int (*fn)(struct nlmsghdr *nlh, void *arg), void *arg)
 {
 	cleanup(freep) char *buf = malloc(32768);
 
+	if (sock < 0)
+		return sock;
 	if (!buf)
 		return -ENOMEM;
-	if (sock < 0 || send(sock, req, req->nlh.nlmsg_len, 0) < 0)
+	if (send(sock, req, req->nlh.nlmsg_len, 0) < 0)
 		return -errno;
 	for (;;) {
 		ssize_t n = recv(sock, buf, 32768, 0);
@@ -257,9 +275,9 @@ static struct request link_request(uint16_t flags)
 	return req;
 }
 
-int device_find(const char *name, struct device *out)
+int device_find(struct netns *ns, const char *name, struct device *out)
 {
-	cleanup(close_fdp) int sock = open_rtnetlink();
+	int sock = rtnetlink_of(ns);
 	struct request req = link_request(0);
 	int err;
 
@@ -297,12 +315,11 @@ static int note_other(struct nlmsghdr *nlh, void *arg)
 	return 0;
 }
 
-int netns_only_device(uint32_t ifindex, bool *out)
+int netns_only_device(struct netns *ns, uint32_t ifindex, bool *out)
 {
-	cleanup(close_fdp) int sock = open_rtnetlink();
 	struct request req = link_request(NLM_F_DUMP);
 	struct others others = { .ifindex = ifindex };
-	int err = ask(sock, &req, note_other, &others);
+	int err = ask(rtnetlink_of(ns), &req, note_other, &others);
 
 	if (!err)
 		*out = !others.found;

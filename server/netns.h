@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Network namespaces and the devices in them. Entering one is for worker threads only, and each
- * that enters leaves again before it does anything else: see netns_enter().
+ * Network namespaces and the devices in them, seen from outside: a socket that was made in a
+ * namespace is a view into it, whoever has it. So nobody here enters one; the gate makes the
+ * sockets.
  */
 #ifndef XSKD_NETNS_H
 #define XSKD_NETNS_H
@@ -17,7 +18,7 @@ struct hw_address {
 	uint8_t at[32];
 };
 
-/* The state of a device, read from rtnetlink and ethtool of the thread's current namespace. */
+/* The state of a device, read from rtnetlink and ethtool of its namespace. */
 struct device {
 	char name[IFNAMSIZ];
 	uint32_t ifindex;
@@ -29,37 +30,46 @@ struct device {
 	struct hw_address address;
 };
 
-/*
- * netns_enter() - move this thread into @netns_fd. @out_home: for netns_leave(), which must follow
- * on every path; it aborts when the way back fails, for a worker in the wrong namespace would act
- * on a stranger's devices from then on.
- */
-int netns_enter(int netns_fd, int *out_home) must_check;
-void netns_leave(int home);
+/* A namespace that something is to be done in. */
+struct netns {
+	struct gate *gate; /* borrowed */
+	int fd;            /* borrowed; -1: the daemon's own */
+	int rtnetlink;     /* a socket of it, made when it is first needed */
+};
 
-/* netns_cookie() - of the thread's current namespace: unique until reboot (Linux 5.14). */
-int netns_cookie(uint64_t *out) must_check;
+#define NETNS_OF(gate, fd) ((struct netns){ (gate), (fd), -1 })
+
+void netns_done(struct netns *ns);
+
+/* netns_cookie() - unique until reboot (Linux 5.14). */
+int netns_cookie(struct netns *ns, uint64_t *out) must_check;
 
 /* netns_inode() - of a namespace fd; -EINVAL when it is none. Unique among living namespaces. */
 int netns_inode(int netns_fd, ino_t *out) must_check;
 
-/* netns_self() - the calling thread's own; the caller owns the fd. */
+/* netns_self() - the daemon's own; the caller owns the fd. */
 int netns_self(void) must_check;
 
-/* device_find() - look up @name in the current namespace. */
-int device_find(const char *name, struct device *out) must_check;
+/*
+ * netns_new() - an empty one that lives as long as the fd, which the caller owns. Needs
+ * CAP_SYS_ADMIN, and so is for the start.
+ */
+int netns_new(void) must_check;
+
+/* device_find() - look up @name. */
+int device_find(struct netns *ns, const char *name, struct device *out) must_check;
 
 /*
- * netns_nsid() - the number by which rtnetlink of the current namespace knows the namespace
+ * netns_nsid() - the number by which rtnetlink of the daemon's own namespace knows the namespace
  * @netns_fd, given to it if it has none. It does not keep that namespace alive.
  */
 int netns_nsid(int netns_fd, int *out) must_check;
 
-/* device_find_at() - by index in the namespace with that number; -1: the current one. */
+/* device_find_at() - by index in the namespace with that number; -1: the daemon's own. */
 int device_find_at(int nsid, uint32_t ifindex, struct device *out) must_check;
 
-/* netns_only_device() - whether the current namespace has no device but @ifindex and loopback. */
-int netns_only_device(uint32_t ifindex, bool *out) must_check;
+/* netns_only_device() - whether it has no device but @ifindex and loopback. */
+int netns_only_device(struct netns *ns, uint32_t ifindex, bool *out) must_check;
 
 /* The attributes behind a netlink message's header, one by one; NULL after the last whole one. */
 struct attrs {

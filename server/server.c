@@ -12,6 +12,7 @@
 
 #include "audit.h"
 #include "conn.h"
+#include "gate.h"
 #include "instance.h"
 #include "lane.h"
 #include "listen.h"
@@ -40,12 +41,14 @@ struct server {
 	struct conns conns;
 	struct watch listeners[LISTENERS];
 	struct watch news;
+	struct watch gate_end;
+	struct gate *gate;
 	uv_timer_t tick, farewell;
 	uv_signal_t signals[2];
 	uint64_t end_at; /* of the loop's clock: no later than that, once it is stopping */
 	int spare;       /* given up for a moment when the table of fds is full */
 	int run_lock, bpf_lock;
-	bool sweeping, stopping, left;
+	bool sweeping, stopping, left, failed;
 	struct sweep *sweep;
 	struct audit *audit;
 };
@@ -178,6 +181,7 @@ static void leave(struct server *s)
 	s->left = true;
 	conns_close(&s->conns);
 	watch_stop(&s->news);
+	watch_stop(&s->gate_end);
 	uv_close((uv_handle_t *)&s->tick, NULL);
 	uv_close((uv_handle_t *)&s->farewell, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
@@ -211,6 +215,28 @@ static void on_signal(uv_signal_t *handle, int number)
 		watch_stop(&s->listeners[i]);
 	conns_stop(&s->conns);
 	uv_timer_start(&s->farewell, on_farewell, 0, 10);
+}
+
+/*
+ * Without it no pod can be served. Whoever looks after the daemon starts it again, with a new gate;
+ * pods keep what they have meanwhile.
+ */
+static void on_gate_end(uv_poll_t *poll, int status, int events)
+{
+	struct watch *w = poll->data;
+	struct server *s = w->server;
+	char how[64];
+
+	(void)status;
+	(void)events;
+	gate_epitaph(s->gate, how, sizeof(how));
+	log_error("the gate, xskd's process for network namespaces, has ended (%s): ending, to be "
+		  "started again; programs and sockets stay",
+		  how);
+	s->failed = true;
+	for (size_t i = 0; i < LISTENERS; i++)
+		watch_stop(&s->listeners[i]);
+	leave(s);
 }
 
 /* ---- the beginning ---- */
@@ -249,11 +275,12 @@ static void raise_limit(void)
 
 static int know_oneself(struct core *core, struct fault *fault)
 {
+	cleanup(netns_done) struct netns ns = NETNS_OF(NULL, -1);
 	cleanup(close_fdp) int self = netns_self();
 	int err = self < 0 ? self : netns_inode(self, &core->inode);
 
 	if (!err)
-		err = netns_cookie(&core->cookie);
+		err = netns_cookie(&ns, &core->cookie);
 	if (err < 0)
 		return fault_sys(
 			fault, -err,
@@ -279,7 +306,14 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 	if (!err)
 		err = know_oneself(&s->core, fault);
 	if (!err)
-		err = xsk_probe(&s->core.features, fault);
+		err = gate_start(o->workers, s->run_lock, &s->gate, fault);
+	if (!err)
+		err = xsk_probe(s->gate, &s->core.features, fault);
+	s->core.gate = s->gate;
+	if (!err) {
+		s->core.prober = xsk_prober(s->gate, fault);
+		err = s->core.prober < 0 ? s->core.prober : 0;
+	}
 	if (!err)
 		err = core_restore(&s->core, fault);
 	if (o->two_phase)
@@ -290,8 +324,13 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 static int start(struct server *s, const struct options *o, struct fault *fault)
 {
 	int listeners[LISTENERS], news = monitor_open(fault);
+	int end = fcntl(gate_fd(s->gate), F_DUPFD_CLOEXEC, 3);
 	int err = news < 0 ? news : watch_start(s, &s->news, news, on_news, fault);
 
+	if (end < 0 && !err)
+		err = fault_sys(fault, errno, "cannot watch the gate");
+	if (!err)
+		err = watch_start(s, &s->gate_end, end, on_gate_end, fault);
 	if (!err)
 		err = listen_open(o->run_dir, listeners, fault);
 	if (err < 0)
@@ -337,7 +376,7 @@ int server_run(const struct options *options, struct fault *fault)
 	snprintf(workers, sizeof(workers), "%u", options->workers);
 	setenv("UV_THREADPOOL_SIZE", workers, 1); /* libuv's only way to be told */
 	s->run_lock = s->bpf_lock = -1;
-	s->news.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
+	s->news.fd = s->gate_end.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	init_handles(s);
 	s->lanes.loop = &s->loop;
@@ -364,9 +403,13 @@ int server_run(const struct options *options, struct fault *fault)
 	uv_loop_close(&s->loop);
 	conns_done(&s->conns);
 	audit_free(s->audit);
+	close_fdp(&s->core.prober);
+	gate_stop(s->gate);
 	close_fdp(&s->spare);
 	close_fdp(&s->bpf_lock);
 	close_fdp(&s->run_lock);
+	if (!err)
+		err = s->failed;
 	free(s);
 	return err;
 }

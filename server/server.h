@@ -6,7 +6,8 @@
 #include "options.h"
 
 /*
- * server_run() - until SIGTERM or SIGINT. Return: 0, or negative with @fault: it could not start.
+ * server_run() - until SIGTERM or SIGINT. Return: 0; 1, it had to end, and has said why; or
+ * negative with @fault: it could not start.
  */
 int server_run(const struct options *options, struct fault *fault) must_check;
 

@@ -129,7 +129,8 @@ void sweep_look(struct sweep *sweep)
 		struct place *place = &sweep->places[i];
 		bool held = true;
 
-		if (xsk_held(sweep->maps[place->map], place->queue, &held) == 0)
+		if (xsk_held(sweep->core->prober, sweep->maps[place->map], place->queue, &held) ==
+		    0)
 			place->empty = !held;
 	}
 	for (size_t i = 0; i < sweep->n_candidates; i++) {

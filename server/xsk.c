@@ -5,14 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_xdp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 
-#include "netns.h"
+#include "gate.h"
 #include "umem.h"
 
 #ifndef XDP_USE_SG /* linux/if_xdp.h of 6.6 */
@@ -49,39 +48,34 @@ static int set_busy_poll(int fd, const struct xsk_spec *spec, struct fault *faul
  * By index and before anybody else has the fd: without CAP_NET_RAW nobody can change it again, so a
  * socket that is passed on unbound can be bound to this device and no other of its namespace.
  */
-static int open_one(const struct xsk_spec *spec, int *out, struct fault *fault)
+static int tie(int fd, const struct xsk_spec *spec, struct fault *fault)
 {
 	const int ifindex = (int)spec->ifindex;
-	cleanup(close_fdp) int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 
-	if (fd < 0)
-		return fault_sys(fault, errno, "cannot make an AF_XDP socket");
 	if (setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex, sizeof(ifindex)) < 0)
 		return fault_sys(fault, errno, "cannot tie an AF_XDP socket to '%s'", spec->device);
-	*out = steal_fd(&fd);
 	return 0;
 }
 
-int xsk_open(const struct xsk_spec *spec, int *out_fds, struct fault *fault)
+int xsk_open(const struct netns *ns, const struct xsk_spec *spec, int *out_fds, struct fault *fault)
 {
 	int fds[XSK_QUEUES_MAX];
+	int err = gate_sockets(ns->gate, ns->fd, GATE_XDP, spec->n, fds);
 
-	for (size_t i = 0; i < spec->n; i++) {
-		int err = open_one(spec, &fds[i], fault);
-
-		if (!err) {
+	if (err < 0)
+		return fault_sys(fault, -err,
+				 "cannot make an AF_XDP socket in the namespace of '%s'",
+				 spec->device);
+	for (size_t i = 0; i < spec->n && !err; i++) {
+		err = tie(fds[i], spec, fault);
+		if (!err)
 			err = set_busy_poll(fds[i], spec, fault);
-			if (err < 0)
-				close(fds[i]);
-		}
-		if (err < 0) {
-			while (i--)
-				close(fds[i]);
-			return err;
-		}
 	}
-	memcpy(out_fds, fds, spec->n * sizeof(*fds));
-	return 0;
+	if (!err)
+		memcpy(out_fds, fds, spec->n * sizeof(*fds));
+	for (size_t i = 0; i < spec->n && err < 0; i++)
+		close(fds[i]);
+	return err;
 }
 
 static int set_rings(const struct xsk_spec *spec, int fd)
@@ -258,16 +252,23 @@ void xsk_remove(int map_fd, uint32_t queue)
 				  &queue); /* ENOENT: its socket has ended, which is as good */
 }
 
-/* Old kernels want a socket that has an RX ring (xsk_is_setup_for_bpf_map()). */
-int xsk_held(int map_fd, uint32_t queue, bool *out)
+/* Old kernels want one that has an RX ring (xsk_is_setup_for_bpf_map()). */
+int xsk_prober(struct gate *gate, struct fault *fault)
 {
 	const uint32_t entries = 2;
-	cleanup(close_fdp) int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
-	int err;
+	int fd, err = gate_sockets(gate, -1, GATE_XDP, 1, &fd);
 
-	if (fd < 0 || setsockopt(fd, SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)) < 0)
-		return -errno;
-	err = bpf_map_update_elem(map_fd, &queue, &fd, BPF_NOEXIST);
+	if (!err && setsockopt(fd, SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)) < 0) {
+		err = -errno;
+		close(fd);
+	}
+	return err < 0 ? fault_sys(fault, -err, "cannot make an AF_XDP socket") : fd;
+}
+
+int xsk_held(int prober, int map_fd, uint32_t queue, bool *out)
+{
+	int err = bpf_map_update_elem(map_fd, &queue, &prober, BPF_NOEXIST);
+
 	if (err == 0)
 		xsk_remove(map_fd, queue);
 	if (err < 0 && err != -EEXIST)
@@ -320,15 +321,16 @@ static bool can_map_bound(int fd)
 }
 
 /* Loopback takes AF_XDP sockets in copy mode; in a new namespace its one queue is free. */
-static int probe_here(int memfd, struct xsk_features *out, struct fault *fault)
+static int probe_in(const struct netns *ns, int memfd, struct xsk_features *out,
+		    struct fault *fault)
 {
 	const uint64_t size = PROBE_FRAMES * probe_spec.frame_size;
 	const int elsewhere = LOOPBACK_IFINDEX + 1;
 	int fds[2] = { -1, -1 };
-	int err = xsk_open(&probe_spec, &fds[0], fault);
+	int err = xsk_open(ns, &probe_spec, &fds[0], fault);
 
 	if (!err)
-		err = xsk_open(&probe_spec, &fds[1], fault);
+		err = xsk_open(ns, &probe_spec, &fds[1], fault);
 	for (size_t i = 0; i < 2 && !err; i++)
 		err = xsk_set_up(&probe_spec, &fds[i], memfd, size, fault);
 	if (!err) {
@@ -349,25 +351,16 @@ static int probe_here(int memfd, struct xsk_features *out, struct fault *fault)
 	return err;
 }
 
-int xsk_probe(struct xsk_features *out, struct fault *fault)
+int xsk_probe(struct gate *gate, struct xsk_features *out, struct fault *fault)
 {
 	const uint64_t size = PROBE_FRAMES * probe_spec.frame_size;
 	cleanup(close_fdp) int memfd = memfd_create("xskd-probe", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int home = netns_self();
-	int err;
+	cleanup(close_fdp) int empty = netns_new();
 
-	if (memfd < 0 || home < 0 || fallocate(memfd, 0, 0, (off_t)size) < 0) {
-		close_fdp(&home);
+	if (empty < 0)
+		return fault_sys(fault, -empty, "cannot make a network namespace");
+	if (memfd < 0 || fallocate(memfd, 0, 0, (off_t)size) < 0)
 		return fault_sys(fault, errno, "cannot prepare the test of AF_XDP");
-	}
-	if (unshare(CLONE_NEWNET) < 0) {
-		close_fdp(&home);
-		return fault_sys(fault, errno,
-				 "cannot make a network namespace: run xskd as root, or with "
-				 "CAP_SYS_ADMIN");
-	}
 	*out = (struct xsk_features){ 0 };
-	err = probe_here(memfd, out, fault);
-	netns_leave(home);
-	return err;
+	return probe_in(&NETNS_OF(gate, empty), memfd, out, fault);
 }

@@ -7,6 +7,7 @@
 #define XSKD_XSK_H
 
 #include "fault.h"
+#include "netns.h"
 
 #define XSK_QUEUES_MAX 63
 
@@ -17,8 +18,9 @@ struct xsk_features {
 	bool multi_buffer;   /* XDP_USE_SG: 6.6 */
 };
 
-/* xsk_probe() - in a network namespace that it makes and leaves; needs CAP_SYS_ADMIN. */
-int xsk_probe(struct xsk_features *out, struct fault *fault) must_check;
+/* xsk_probe() - in a network namespace made for it; needs CAP_SYS_ADMIN, and so is for the start.
+ */
+int xsk_probe(struct gate *gate, struct xsk_features *out, struct fault *fault) must_check;
 
 struct xsk_spec {
 	const char *device; /* for error texts */
@@ -33,10 +35,11 @@ struct xsk_spec {
 };
 
 /*
- * xsk_open() - sockets of the thread's current namespace, tied to the device. @out_fds: spec->n of
- * them, the caller's. On failure none is left open.
+ * xsk_open() - sockets of that namespace, tied to the device. @out_fds: spec->n of them, the
+ * caller's. On failure none is left open.
  */
-int xsk_open(const struct xsk_spec *spec, int *out_fds, struct fault *fault) must_check;
+int xsk_open(const struct netns *ns, const struct xsk_spec *spec, int *out_fds,
+	     struct fault *fault) must_check;
 
 /*
  * xsk_set_up() - UMEM (registered with the first socket) and rings. The memfd may be closed then.
@@ -61,9 +64,12 @@ void xsk_remove(int map_fd, uint32_t queue);
 
 /*
  * xsk_held() - whether a socket is at @queue of the map. User space cannot look an XSKMAP up, so it
- * is tried with a socket of our own and BPF_NOEXIST.
+ * is tried with BPF_NOEXIST and a socket of our own, that several threads may use at once.
  */
-int xsk_held(int map_fd, uint32_t queue, bool *out) must_check;
+int xsk_held(int prober, int map_fd, uint32_t queue, bool *out) must_check;
+
+/* xsk_prober() - such a socket; the caller owns it. */
+int xsk_prober(struct gate *gate, struct fault *fault) must_check;
 
 struct xdp_statistics;
 

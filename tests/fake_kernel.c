@@ -22,7 +22,7 @@
 
 #define SIOCGSKNS_ 0x894C
 
-struct netns {
+struct space {
 	int fd;
 	ino_t inode;
 	uint64_t cookie;
@@ -55,9 +55,8 @@ struct slot {
 
 enum { PIN_PROG, PIN_MAP, PIN_COUNTERS, PIN_LINK };
 
-static struct netns spaces[NETNS_MAX];
+static struct space spaces[NETNS_MAX];
 static size_t n_spaces;
-static struct netns *here;
 static struct fake_device devices[DEVICE_MAX];
 static size_t n_devices;
 static struct prog progs[PROG_MAX]; /* id: its place, counted from 1 */
@@ -135,7 +134,6 @@ void fake_kernel_init(void)
 	last_ifindex = 1; /* loopback's */
 	fake_kernel_fail(0, 0);
 	(void)fake_netns_new();
-	here = &spaces[0];
 }
 
 static void unpin(struct prog *p)
@@ -175,7 +173,7 @@ unsigned int fake_kernel_fds(void)
 
 /* ---- namespaces ---- */
 
-static struct netns *space_of(int fd)
+static struct space *space_of(int fd)
 {
 	ino_t inode = inode_of(fd);
 
@@ -188,7 +186,7 @@ static struct netns *space_of(int fd)
 
 int fake_netns_new(void)
 {
-	struct netns *ns = &spaces[n_spaces];
+	struct space *ns = &spaces[n_spaces];
 
 	if (n_spaces == NETNS_MAX)
 		abort();
@@ -204,10 +202,16 @@ int fake_netns_home(void)
 	return spaces[0].fd;
 }
 
-/* Of a namespace that a test made. */
-static struct netns *known_space(int netns)
+/* What is meant by a view of it. */
+static struct space *space_in(const struct netns *ns)
 {
-	struct netns *ns = space_of(netns);
+	return ns->fd < 0 ? &spaces[0] : space_of(ns->fd);
+}
+
+/* Of a namespace that a test made. */
+static struct space *known_space(int netns)
+{
+	struct space *ns = space_of(netns);
 
 	if (!ns)
 		abort();
@@ -228,41 +232,28 @@ int netns_self(void)
 {
 	int err = due();
 
-	return err ? err : copy(here->fd);
+	return err ? err : copy(spaces[0].fd);
 }
 
-int netns_enter(int netns_fd, int *out_home)
+void netns_done(struct netns *ns)
 {
-	struct netns *ns = space_of(netns_fd);
+	(void)ns;
+}
+
+int netns_cookie(struct netns *ns, uint64_t *out)
+{
+	const struct space *space = space_in(ns);
 	int err = due();
 
-	if (err < 0 || !ns)
+	if (err < 0 || !space)
 		return err ? err : -EINVAL;
-	*out_home = copy(here->fd);
-	here = ns;
+	*out = space->cookie;
 	return 0;
-}
-
-void netns_leave(int home)
-{
-	here = space_of(home);
-	if (!here)
-		abort();
-	close(home);
-}
-
-int netns_cookie(uint64_t *out)
-{
-	int err = due();
-
-	if (!err)
-		*out = here->cookie;
-	return err;
 }
 
 int netns_inode(int netns_fd, ino_t *out)
 {
-	const struct netns *ns = space_of(netns_fd);
+	const struct space *ns = space_of(netns_fd);
 	int err = due();
 
 	if (err < 0 || !ns)
@@ -273,7 +264,7 @@ int netns_inode(int netns_fd, ino_t *out)
 
 int netns_nsid(int netns_fd, int *out)
 {
-	struct netns *ns = space_of(netns_fd);
+	struct space *ns = space_of(netns_fd);
 	int err = due();
 
 	if (err < 0 || !ns)
@@ -360,9 +351,10 @@ static struct fake_device *device_by(int netns, const char *name, uint32_t ifind
 	return NULL;
 }
 
-int device_find(const char *name, struct device *out)
+int device_find(struct netns *ns, const char *name, struct device *out)
 {
-	const struct fake_device *d = device_by(here->fd, name, 0);
+	const struct space *space = space_in(ns);
+	const struct fake_device *d = space ? device_by(space->fd, name, 0) : NULL;
 	int err = due();
 
 	if (err < 0 || !d)
@@ -373,7 +365,7 @@ int device_find(const char *name, struct device *out)
 
 int device_find_at(int nsid, uint32_t ifindex, struct device *out)
 {
-	const struct netns *ns = nsid < 0 ? here : NULL;
+	const struct space *ns = nsid < 0 ? &spaces[0] : NULL;
 	const struct fake_device *d;
 	int err = due();
 
@@ -391,15 +383,16 @@ int device_find_at(int nsid, uint32_t ifindex, struct device *out)
 	return 0;
 }
 
-int netns_only_device(uint32_t ifindex, bool *out)
+int netns_only_device(struct netns *ns, uint32_t ifindex, bool *out)
 {
+	const struct space *space = space_in(ns);
 	int err = due();
 
-	if (err < 0)
-		return err;
+	if (err < 0 || !space)
+		return err ? err : -EINVAL;
 	*out = true;
 	for (size_t i = 0; i < n_devices; i++) {
-		if (devices[i].netns == here->fd && devices[i].dev.ifindex != ifindex)
+		if (devices[i].netns == space->fd && devices[i].dev.ifindex != ifindex)
 			*out = false;
 	}
 	return 0;
@@ -470,10 +463,11 @@ int instance_make(const struct instance_spec *spec, struct instance *out, struct
 	return 0;
 }
 
-int instance_attach(struct instance *in, const struct device *dev, enum instance_mode mode,
-		    enum instance_mode *out_granted, struct fault *fault)
+int instance_attach(struct instance *in, struct netns *ns, const struct device *dev,
+		    enum instance_mode mode, enum instance_mode *out_granted, struct fault *fault)
 {
-	struct fake_device *d = device_by(here->fd, NULL, dev->ifindex);
+	const struct space *space = space_in(ns);
+	struct fake_device *d = space ? device_by(space->fd, NULL, dev->ifindex) : NULL;
 	int err = due_fault(fault, "instance_attach()");
 
 	if (err < 0)
@@ -593,6 +587,12 @@ int instance_counters(int fd, uint32_t queue, uint64_t *out_redirected, uint64_t
 	*out_redirected = queue + 1000;
 	*out_passed = queue + 2000;
 	return 0;
+}
+
+void instance_detach(struct instance *in)
+{
+	if (in->id && in->id <= n_progs)
+		detach(&progs[in->id - 1]);
 }
 
 void instance_done(struct instance *in)
@@ -717,9 +717,13 @@ int umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fault 
 	return 0;
 }
 
-int xsk_open(const struct xsk_spec *spec, int *out_fds, struct fault *fault)
+int xsk_open(const struct netns *ns, const struct xsk_spec *spec, int *out_fds, struct fault *fault)
 {
+	const struct space *space = space_in(ns);
+
 	collect();
+	if (!space)
+		return fault_sys(fault, EINVAL, "cannot make an AF_XDP socket");
 	for (size_t i = 0; i < spec->n; i++) {
 		int err = due_fault(fault, "xsk_open()");
 		int ends[2];
@@ -734,7 +738,7 @@ int xsk_open(const struct xsk_spec *spec, int *out_fds, struct fault *fault)
 		out_fds[i] = ends[0];
 		socks[n_socks++] = (struct sock){ .inode = inode_of(ends[0]),
 						  .end = ends[1],
-						  .netns = here->fd };
+						  .netns = space->fd };
 	}
 	return 0;
 }
@@ -879,11 +883,12 @@ void xsk_remove(int map_fd, uint32_t queue)
 		*s = slots[--n_slots];
 }
 
-int xsk_held(int map_fd, uint32_t queue, bool *out)
+int xsk_held(int prober, int map_fd, uint32_t queue, bool *out)
 {
 	ino_t map = inode_of(map_fd);
 	int err = due();
 
+	(void)prober;
 	collect();
 	if (err < 0 || queue >= entries_of(map))
 		return err ? err : -E2BIG;
@@ -920,5 +925,5 @@ void fake_kernel_print(FILE *out)
 	for (size_t i = 0; i < n_socks; i++)
 		fprintf(out, "AF_XDP socket, bound %d to queue %u, in a map %d\n", socks[i].bound,
 			socks[i].queue, fake_is_in_map(socks[i].end, socks[i].queue));
-	fprintf(out, "%zu places of maps are taken, namespace %td\n", n_slots, here - spaces);
+	fprintf(out, "%zu places of maps are taken\n", n_slots);
 }

@@ -3,7 +3,8 @@
  * LD_PRELOAD for the daemon: SIGKILL at a chosen point. There is a point before and one behind each
  * system call that changes something outside the process. $XSKD_KILL_AT names a file of two ints,
  * shared with the test: the first, once it is not 0, counts points down, and the process dies when
- * it becomes 0; the second counts points up, so that the test learns how many there are.
+ * it becomes 0; the second counts points up, so that the test learns how many there are. The daemon
+ * and its gate count together, and die together.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 static _Atomic int *shared;
+static pid_t first; /* the daemon; the gate is forked later */
 
 __attribute__((constructor)) static void map_shared(void)
 {
@@ -31,6 +33,7 @@ __attribute__((constructor)) static void map_shared(void)
 	void *at = fd < 0 ? MAP_FAILED
 			  : mmap(NULL, 2 * sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
+	first = getpid();
 	if (fd >= 0)
 		close(fd);
 	if (at != MAP_FAILED)
@@ -42,8 +45,10 @@ static void point(void)
 	if (!shared || atomic_load(&shared[0]) == 0)
 		return;
 	atomic_fetch_add(&shared[1], 1);
-	if (atomic_fetch_sub(&shared[0], 1) == 1)
-		kill(getpid(), SIGKILL);
+	if (atomic_fetch_sub(&shared[0], 1) != 1)
+		return;
+	kill(first, SIGKILL);
+	kill(getpid(), SIGKILL);
 }
 
 /* Each wrapper: a point, the call, a point. */

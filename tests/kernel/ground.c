@@ -17,7 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gate.h"
 #include "support.h"
+
+struct netns ground = NETNS_OF(NULL, -1);
 
 static void must(bool good, const char *what)
 {
@@ -29,6 +32,9 @@ static void must(bool good, const char *what)
 
 void ground_enter(void)
 {
+	struct fault fault = FAULT_INIT;
+	struct device lo;
+
 	if (geteuid() != 0) {
 		printf("1..0 # SKIP needs root\n");
 		exit(77);
@@ -39,6 +45,9 @@ void ground_enter(void)
 	must(mkdir("/tmp/bpf", 0700) == 0 && mkdir(GROUND_RUN, 0700) == 0, "mkdir");
 	must(mount("bpf", "/tmp/bpf", "bpf", 0, NULL) == 0, "bpffs");
 	ground_run("ip link set lo up");
+	must(gate_start(2, -1, &ground.gate, &fault) == 0, "gate");
+	must(device_find(&ground, "lo", &lo) == 0,
+	     "loopback"); /* which opens what later tests use */
 }
 
 void ground_run(const char *fmt, ...)
@@ -68,20 +77,6 @@ void ground_veth(const char *one, const char *other, unsigned int queues)
 void ground_delete(const char *device)
 {
 	ground_run("ip link del %s", device);
-}
-
-int ground_netns(void)
-{
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	int made;
-
-	assert_true(home >= 0);
-	assert_int_equal(unshare(CLONE_NEWNET), 0);
-	made = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	assert_true(made >= 0);
-	assert_int_equal(setns(home, CLONE_NEWNET), 0);
-	close(home);
-	return made;
 }
 
 int ground_packet_socket(const char *device)

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "netns.h"
+
 #define GROUND_BPF "/tmp/bpf/xskd"
 #define GROUND_RUN "/tmp/run"
 
@@ -18,15 +20,15 @@
  */
 void ground_enter(void);
 
+/* Where the tests are, with a gate, as ground_enter() has started it. */
+extern struct netns ground;
+
 /* A pair of veths with @queues each, both up. */
 void ground_veth(const char *one, const char *other, unsigned int queues);
 void ground_delete(const char *device);
 
 /* Runs a command of iproute2 and the like; fails the test when that fails. */
 void ground_run(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-/* A new network namespace, and this thread is not in it. Return: its fd. */
-int ground_netns(void);
 
 /* A packet socket on @device that sends and receives; for traffic towards the other end. */
 int ground_packet_socket(const char *device);

@@ -27,7 +27,7 @@ static struct device find(const char *name)
 {
 	struct device dev;
 
-	assert_int_equal(device_find(name, &dev), 0);
+	assert_int_equal(device_find(&ground, name, &dev), 0);
 	return dev;
 }
 
@@ -55,7 +55,7 @@ static void a_device_tells_its_queues_and_state(void **state)
 	ground_run("ip link set ia down");
 	dev = find("ib");
 	assert_false(dev.up);
-	assert_int_equal(device_find("nosuch", &dev), -ENODEV);
+	assert_int_equal(device_find(&ground, "nosuch", &dev), -ENODEV);
 }
 
 static void a_pinned_instance_outlives_its_fds(void **state)
@@ -70,7 +70,7 @@ static void a_pinned_instance_outlives_its_fds(void **state)
 	assert_int_equal(pin_mount(GROUND_BPF, &fault), 0);
 	assert_int_equal(instance_pin(&in, GROUND_BPF, &fault), 0);
 	assert_int_equal(instance_open(GROUND_BPF, id, &found), -ENOENT); /* has no link yet */
-	assert_int_equal(instance_attach(&in, &dev, INSTANCE_AUTO, &granted, &fault), 0);
+	assert_int_equal(instance_attach(&in, &ground, &dev, INSTANCE_AUTO, &granted, &fault), 0);
 	assert_int_equal(instance_pin_link(&in, GROUND_BPF, &fault), 0);
 	instance_done(&in);
 
@@ -100,7 +100,7 @@ static void a_foreign_link_is_named_and_left_alone(void **state)
 	link = bpf_link_create(foreign.prog_fd, (int)dev.ifindex, BPF_XDP, &opts);
 	assert_true(link >= 0);
 	/* Seen before, and met only in the kernel: both are refused. */
-	assert_true(instance_attach(&in, &dev, INSTANCE_AUTO, &granted, &fault) < 0);
+	assert_true(instance_attach(&in, &ground, &dev, INSTANCE_AUTO, &granted, &fault) < 0);
 	assert_int_equal(fault.code, XSKD__CODE__ALREADY_EXISTS);
 	assert_non_null(strstr(fault.text, "'ib' already has XDP program 'xsk_redirect'"));
 	assert_non_null(strstr(fault.text, "bpf_link"));
@@ -108,7 +108,7 @@ static void a_foreign_link_is_named_and_left_alone(void **state)
 	dev = find("ib");
 	assert_int_equal(dev.xdp_prog_id, foreign.id);
 	assert_true(dev.xdp_generic);
-	assert_true(instance_attach(&in, &dev, INSTANCE_AUTO, &granted, &fault) < 0);
+	assert_true(instance_attach(&in, &ground, &dev, INSTANCE_AUTO, &granted, &fault) < 0);
 	assert_non_null(strstr(fault.text, "bpftool link detach"));
 	assert_int_equal(find("ib").xdp_prog_id, foreign.id);
 	close(link);
@@ -126,7 +126,7 @@ static void a_netlink_attach_is_told_apart(void **state)
 	(void)state;
 	assert_int_equal(
 		bpf_xdp_attach((int)dev.ifindex, foreign.prog_fd, XDP_FLAGS_DRV_MODE, NULL), 0);
-	assert_true(instance_attach(&in, &dev, INSTANCE_NATIVE, &granted, &fault) < 0);
+	assert_true(instance_attach(&in, &ground, &dev, INSTANCE_NATIVE, &granted, &fault) < 0);
 	assert_non_null(strstr(fault.text, "netlink attach"));
 	assert_non_null(strstr(fault.text, "ip link set dev ib xdp off"));
 	assert_int_equal(bpf_xdp_detach((int)dev.ifindex, XDP_FLAGS_DRV_MODE, NULL), 0);
@@ -143,14 +143,15 @@ static void modes_are_kept_or_said(void **state)
 	struct device dev = find("lo");
 
 	(void)state;
-	assert_true(instance_attach(&in, &dev, INSTANCE_NATIVE, &granted, &fault) < 0);
+	assert_true(instance_attach(&in, &ground, &dev, INSTANCE_NATIVE, &granted, &fault) < 0);
 	assert_int_equal(fault.code, XSKD__CODE__UNIMPLEMENTED);
 	assert_non_null(strstr(fault.text, "no native XDP"));
 	assert_int_equal(find("lo").xdp_prog_id, 0);
-	if (instance_attach(&in, &dev, INSTANCE_AUTO, &granted, &fault) < 0)
+	if (instance_attach(&in, &ground, &dev, INSTANCE_AUTO, &granted, &fault) < 0)
 		fail_msg("%s", fault.text);
 	assert_int_equal(granted, INSTANCE_GENERIC);
 	assert_true(find("lo").xdp_generic);
+	instance_detach(&in);
 	instance_done(&in);
 	assert_int_equal(find("lo").xdp_prog_id, 0);
 }
@@ -162,25 +163,25 @@ static void a_moved_device_keeps_its_program(void **state)
 	enum instance_mode granted;
 	struct device dev = find("ib");
 	uint32_t ifindex, id = in.id;
-	int pod = ground_netns(), nsid, home;
+	int pod = netns_new(), nsid;
+	struct netns inside = NETNS_OF(ground.gate, pod);
 
 	(void)state;
 	assert_int_equal(pin_mount(GROUND_BPF, &fault), 0);
 	assert_int_equal(instance_pin(&in, GROUND_BPF, &fault), 0);
-	assert_int_equal(instance_attach(&in, &dev, INSTANCE_NATIVE, &granted, &fault), 0);
+	assert_int_equal(instance_attach(&in, &ground, &dev, INSTANCE_NATIVE, &granted, &fault), 0);
 	assert_int_equal(instance_pin_link(&in, GROUND_BPF, &fault), 0);
 	instance_done(&in);
 	ground_run("ip link set ib netns /proc/%d/fd/%d", (int)getpid(), pod);
 
-	assert_int_equal(netns_enter(pod, &home), 0);
-	dev = find("ib");
-	netns_leave(home);
+	assert_int_equal(device_find(&inside, "ib", &dev), 0);
 	assert_int_equal(dev.xdp_prog_id, id);
 	assert_int_equal(instance_ifindex(GROUND_BPF, id, &ifindex), 0);
 	assert_int_equal(ifindex, dev.ifindex);
 	assert_int_equal(netns_nsid(pod, &nsid), 0);
 	assert_int_equal(device_find_at(nsid, ifindex, &dev), 0);
 	assert_string_equal(dev.name, "ib");
+	netns_done(&inside);
 	close(pod); /* the last reference: the namespace goes, and the veth with it */
 	for (int i = 0; i < 300 && ifindex; i++) {
 		assert_int_equal(instance_ifindex(GROUND_BPF, id, &ifindex), 0);
@@ -193,7 +194,8 @@ static void a_moved_device_keeps_its_program(void **state)
 
 static void namespaces_are_known_by_inode_and_cookie(void **state)
 {
-	int pod = ground_netns(), self = netns_self(), home, no = some_fd();
+	int pod = netns_new(), self = netns_self(), no = some_fd();
+	struct netns inside = NETNS_OF(ground.gate, pod);
 	uint64_t mine, theirs;
 	ino_t a, b;
 
@@ -202,11 +204,10 @@ static void namespaces_are_known_by_inode_and_cookie(void **state)
 	assert_int_equal(netns_inode(self, &b), 0);
 	assert_int_not_equal(a, b);
 	assert_int_equal(netns_inode(no, &b), -EINVAL);
-	assert_int_equal(netns_cookie(&mine), 0);
-	assert_int_equal(netns_enter(pod, &home), 0);
-	assert_int_equal(netns_cookie(&theirs), 0);
-	netns_leave(home);
+	assert_int_equal(netns_cookie(&ground, &mine), 0);
+	assert_int_equal(netns_cookie(&inside, &theirs), 0);
 	assert_int_not_equal(mine, theirs);
+	netns_done(&inside);
 	close(no);
 	close(self);
 	close(pod);

@@ -100,8 +100,8 @@ static void counts_traffic_on_a_veth(void **state)
 
 	(void)state;
 	ground_veth("ra", "rb", 1);
-	assert_int_equal(device_find("rb", &dev), 0);
-	if (instance_attach(&in, &dev, INSTANCE_NATIVE, &granted, &fault) < 0)
+	assert_int_equal(device_find(&ground, "rb", &dev), 0);
+	if (instance_attach(&in, &ground, &dev, INSTANCE_NATIVE, &granted, &fault) < 0)
 		fail_msg("%s", fault.text);
 	assert_int_equal(granted, INSTANCE_NATIVE);
 	sender = ground_packet_socket("ra");

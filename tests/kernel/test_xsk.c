@@ -20,6 +20,8 @@
 
 #define FRAMES 256
 
+static int prober;
+
 static struct xsk_spec spec_for(const char *device, uint32_t first, size_t n)
 {
 	struct xsk_spec spec = {
@@ -34,7 +36,7 @@ static struct xsk_spec spec_for(const char *device, uint32_t first, size_t n)
 	};
 	struct device dev;
 
-	assert_int_equal(device_find(device, &dev), 0);
+	assert_int_equal(device_find(&ground, device, &dev), 0);
 	spec.ifindex = dev.ifindex;
 	for (size_t i = 0; i < n; i++)
 		spec.queue[i] = first + (uint32_t)i;
@@ -76,9 +78,9 @@ static struct attached attach(unsigned int queues)
 	struct device dev;
 
 	ground_veth("xa", "xb", queues);
-	assert_int_equal(device_find("xb", &dev), 0);
+	assert_int_equal(device_find(&ground, "xb", &dev), 0);
 	GOOD(instance_make(&spec, &a.in, &why));
-	GOOD(instance_attach(&a.in, &dev, INSTANCE_NATIVE, &granted, &why));
+	GOOD(instance_attach(&a.in, &ground, &dev, INSTANCE_NATIVE, &granted, &why));
 	a.sender = ground_packet_socket("xa");
 	return a;
 }
@@ -130,19 +132,20 @@ static bool full_handoff(void)
 {
 	struct xsk_features f;
 
-	GOOD(xsk_probe(&f, &why));
+	GOOD(xsk_probe(ground.gate, &f, &why));
 	return f.full_handoff;
 }
 
 static void a_probe_leaves_the_thread_where_it_was(void **state)
 {
+	cleanup(netns_done) struct netns now = NETNS_OF(NULL, -1);
 	struct xsk_features f;
 	uint64_t before, after;
 
 	(void)state;
-	assert_int_equal(netns_cookie(&before), 0);
-	GOOD(xsk_probe(&f, &why));
-	assert_int_equal(netns_cookie(&after), 0);
+	assert_int_equal(netns_cookie(&ground, &before), 0);
+	GOOD(xsk_probe(ground.gate, &f, &why));
+	assert_int_equal(netns_cookie(&now, &after), 0);
 	assert_int_equal(before, after);
 }
 
@@ -155,7 +158,7 @@ static void packets_arrive(void **state)
 	bool zero_copy, early = !full_handoff();
 
 	(void)state;
-	GOOD(xsk_open(&spec, &fd, &why));
+	GOOD(xsk_open(&ground, &spec, &fd, &why));
 	assert_true(is_cloexec(fd));
 	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 	/* Before Linux 6.4 the rings are mapped first, in two phases; later either way. */
@@ -181,7 +184,7 @@ static void queues_share_one_umem(void **state)
 	bool zero_copy, early = !full_handoff();
 
 	(void)state;
-	GOOD(xsk_open(&spec, fds, &why));
+	GOOD(xsk_open(&ground, &spec, fds, &why));
 	GOOD(xsk_set_up(&spec, fds, memfd, FRAMES * 2048, &why));
 	h = early ? adopt(fds, 4, memfd) : NULL;
 	GOOD(xsk_bind(&spec, fds, &zero_copy, &why));
@@ -204,21 +207,21 @@ static void a_second_socket_is_refused(void **state)
 	bool zero_copy, held;
 
 	(void)state;
-	GOOD(xsk_open(&spec, &first, &why));
+	GOOD(xsk_open(&ground, &spec, &first, &why));
 	GOOD(xsk_set_up(&spec, &first, memfd, FRAMES * 2048, &why));
 	GOOD(xsk_bind(&spec, &first, &zero_copy, &why));
 	GOOD(xsk_insert(&spec, &first, a.in.map_fd, &why));
-	assert_int_equal(xsk_held(a.in.map_fd, 0, &held), 0);
+	assert_int_equal(xsk_held(prober, a.in.map_fd, 0, &held), 0);
 	assert_true(held);
 
-	GOOD(xsk_open(&spec, &second, &why));
+	GOOD(xsk_open(&ground, &spec, &second, &why));
 	assert_true(xsk_insert(&spec, &second, a.in.map_fd, &fault) < 0);
 	assert_int_equal(fault.code, XSKD__CODE__ALREADY_EXISTS);
 	assert_non_null(strstr(fault.text, "queue 0 of 'xb' has a socket already"));
 	close(second);
 	close(first);
 	for (int i = 0; i < 100 && held; i++) {
-		assert_int_equal(xsk_held(a.in.map_fd, 0, &held), 0);
+		assert_int_equal(xsk_held(prober, a.in.map_fd, 0, &held), 0);
 		usleep(1000);
 	}
 	assert_false(held);
@@ -237,7 +240,7 @@ static void a_queue_is_waited_for_after_its_last_close(void **state)
 		bool zero_copy;
 		int fd;
 
-		GOOD(xsk_open(&spec, &fd, &why));
+		GOOD(xsk_open(&ground, &spec, &fd, &why));
 		GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 		GOOD(xsk_bind(&spec, &fd, &zero_copy, &why));
 		close(fd);
@@ -256,7 +259,7 @@ static void zero_copy_that_is_not_there_is_said(void **state)
 
 	(void)state;
 	spec.zero_copy_required = true;
-	GOOD(xsk_open(&spec, &fd, &why));
+	GOOD(xsk_open(&ground, &spec, &fd, &why));
 	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 	assert_true(xsk_bind(&spec, &fd, &zero_copy, &fault) < 0);
 	assert_int_equal(fault.code, XSKD__CODE__UNIMPLEMENTED);
@@ -276,11 +279,11 @@ static void an_unbound_socket_is_tied_to_its_device(void **state)
 	int memfd = good_umem(), fd;
 
 	(void)state;
-	GOOD(xsk_probe(&features, &why));
-	GOOD(xsk_open(&spec, &fd, &why));
+	GOOD(xsk_probe(ground.gate, &features, &why));
+	GOOD(xsk_open(&ground, &spec, &fd, &why));
 	GOOD(xsk_insert(&spec, &fd, a.in.map_fd, &why)); /* before it is bound, as QEMU needs it */
 	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
-	assert_int_equal(device_find("xa", &other), 0);
+	assert_int_equal(device_find(&ground, "xa", &other), 0);
 	elsewhere.sxdp_ifindex = other.ifindex;
 	if (features.bind_to_device) {
 		assert_int_equal(bind(fd, (struct sockaddr *)&elsewhere, sizeof(elsewhere)), -1);
@@ -356,7 +359,7 @@ static void a_hole_punched_late_is_not_filled(void **state)
 						   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 						   holes[h], 4096),
 					 0);
-			GOOD(xsk_open(&spec, &fd, &why));
+			GOOD(xsk_open(&ground, &spec, &fd, &why));
 			assert_true(xsk_set_up(&spec, &fd, memfd, size, &fault) < 0);
 			assert_int_equal(fault.code, XSKD__CODE__INVALID_ARGUMENT);
 			assert_non_null(strstr(fault.text, "holes"));
@@ -378,7 +381,7 @@ static void a_frozen_map_is_explained(void **state)
 
 	(void)state;
 	assert_int_equal(bpf_map_freeze(a.in.map_fd), 0);
-	GOOD(xsk_open(&spec, &fd, &why));
+	GOOD(xsk_open(&ground, &spec, &fd, &why));
 	assert_true(xsk_insert(&spec, &fd, a.in.map_fd, &fault) < 0);
 	assert_non_null(strstr(fault.text, "frozen"));
 	close(fd);
@@ -399,8 +402,10 @@ int main(void)
 		fd_test(a_hole_punched_late_is_not_filled),
 		fd_test(a_frozen_map_is_explained),
 	};
+	struct fault fault = FAULT_INIT;
 
 	ground_enter();
 	instance_log();
+	prober = xsk_prober(ground.gate, &fault);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
