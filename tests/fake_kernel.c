@@ -303,10 +303,11 @@ struct fake_device *fake_device_add(int netns, const char *name, uint32_t queues
 
 	if (n_devices > DEVICE_MAX)
 		abort();
+	last_ifindex++;
 	*d = (struct fake_device){
 		.netns = netns,
 		.native = true,
-		.dev = { .ifindex = ++last_ifindex,
+		.dev = { .ifindex = last_ifindex,
 			 .queues = queues,
 			 .max_queues = queues,
 			 .up = true,
