@@ -143,6 +143,8 @@ enum call_state call_run(struct call *call)
 {
 	if (call->failed)
 		return ended(call, true);
+	if (call->pause_ms)
+		return CALL_PAUSE;
 	while (call->step < STEPS_MAX && call->method->steps[call->step].fn) {
 		const struct step *step = &call->method->steps[call->step];
 		int result;
@@ -155,8 +157,10 @@ enum call_state call_run(struct call *call)
 		}
 		if (step->blocks)
 			return CALL_WORK;
-		call->step++;
 		result = step->fn(call);
+		if (result == CALL_AGAIN)
+			return CALL_PAUSE;
+		call->step++;
 		if (result != 0)
 			return ended(call, result < 0);
 	}
@@ -165,8 +169,28 @@ enum call_state call_run(struct call *call)
 
 void call_work(struct call *call)
 {
-	if (call->method->steps[call->step++].fn(call) < 0)
-		call->failed = true;
+	int result = call->method->steps[call->step].fn(call);
+
+	call->step += result != CALL_AGAIN;
+	call->failed = result < 0;
+}
+
+#define PAUSE_MAX_MS 8
+
+int call_pause(struct call *call, uint32_t most_ms)
+{
+	uint32_t pause = call->waited_ms < PAUSE_MAX_MS ? call->waited_ms + 1 : PAUSE_MAX_MS;
+
+	if (call->waited_ms >= most_ms)
+		return 0;
+	call->pause_ms = pause;
+	return CALL_AGAIN;
+}
+
+void call_resume(struct call *call)
+{
+	call->waited_ms += call->pause_ms;
+	call->pause_ms = 0;
 }
 
 /* ---- answering ---- */

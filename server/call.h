@@ -40,8 +40,12 @@ struct subject {
 
 struct call;
 
-/* A step ends the call early with CALL_DONE, goes on to the next with 0, or fails. */
-#define CALL_DONE 1
+/*
+ * A step ends the call early with CALL_DONE, goes on to the next with 0, or fails. With CALL_AGAIN,
+ * and call->pause_ms set, it is run again after that time: so nobody sleeps on a worker.
+ */
+#define CALL_DONE  1
+#define CALL_AGAIN 2
 
 struct step {
 	int (*fn)(struct call *call);
@@ -73,6 +77,7 @@ struct call {
 	char lane[48];    /* "": none, need not wait for others */
 	struct timespec began;
 	unsigned int step;
+	uint32_t pause_ms, waited_ms; /* to wait now; all in all */
 	bool failed;
 	struct fault fault;
 
@@ -109,6 +114,7 @@ int call_admit(struct call *call) must_check;
 enum call_state {
 	CALL_ENDED, /* the reply can be packed */
 	CALL_WORK,  /* run call_work() on a worker, then call_run() again */
+	CALL_PAUSE, /* let call->pause_ms pass, call_resume(), then call_run() again */
 };
 
 /* call_run() - on the loop: go on as far as that is possible without blocking. */
@@ -116,6 +122,14 @@ enum call_state call_run(struct call *call);
 
 /* call_work() - on a worker: the step that is due. */
 void call_work(struct call *call);
+
+void call_resume(struct call *call);
+
+/*
+ * call_pause() - for a step that finds what it needs busy: wait a little, a little longer each
+ * time. Return: CALL_AGAIN; 0: it has waited for @most_ms all in all and may give up.
+ */
+int call_pause(struct call *call, uint32_t most_ms) must_check;
 
 /*
  * call_reply() - pack the reply; call->out and call->lent go with it.

@@ -71,6 +71,7 @@ void core_done(struct core *core)
 	index_done(&core->leases_by_netns);
 	index_done(&core->socks);
 	free(core->watchers);
+	free(core->claims);
 	state_done(&core->state);
 }
 

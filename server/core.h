@@ -24,10 +24,11 @@
 struct limits {
 	uint32_t connections; /* of pods; and as many of administrators */
 	uint32_t connections_per_netns;
-	uint32_t calls_in_flight;  /* of a connection */
-	uint32_t calls_per_netns;  /* in flight, of all connections of a pod */
-	uint32_t calls_per_second; /* of a pod */
-	uint32_t queued_bytes;     /* of a connection that does not read */
+	uint32_t calls_in_flight;   /* of a connection */
+	uint32_t calls_per_netns;   /* in flight, of all connections of a pod */
+	uint32_t calls_per_second;  /* of a pod */
+	uint32_t workers_per_netns; /* that are busy with a pod's calls at a time */
+	uint32_t queued_bytes;      /* of a connection that does not read */
 	uint32_t sockets_per_lease;
 	uint64_t umem_bytes_per_lease;
 	uint32_t transient_grace; /* seconds that a transient program waits for its first lease */
@@ -62,6 +63,12 @@ struct sock {
 	int memfd; /* with one of a kept group; else -1 */
 };
 
+/* A call is at work at this place of a program's map. */
+struct claim {
+	const void *owner;
+	uint32_t program, queue;
+};
+
 struct watcher {
 	uint64_t conn, call;
 	bool admin;
@@ -89,6 +96,8 @@ struct core {
 	struct index leases;          /* by id */
 	struct index leases_by_netns; /* by cookie, interface: what a pod's call looks up */
 	struct index socks;           /* by id */
+	struct claim *claims;
+	size_t n_claims;
 	struct watcher *watchers;
 	size_t n_watchers;
 	struct audit *audit; /* the caller's of core_init() */
@@ -201,6 +210,14 @@ void sock_drop_stale(struct core *core, uint32_t program, uint32_t queue, uint64
 /* sock_drop_all() - all of @lease, or, with 0, all of @program. */
 void sock_drop_all(struct core *core, uint64_t lease, uint32_t program, Xskd__EventKind kind,
 		   const char *why);
+
+/*
+ * sock_claim() - these places are @owner's until sock_unclaim(). Return: 0; -EBUSY: one of them is
+ * somebody's; -ENOMEM.
+ */
+int sock_claim(struct core *core, const void *owner, uint32_t program, const uint32_t *queues,
+	       size_t n) must_check;
+void sock_unclaim(struct core *core, const void *owner);
 
 /* ---- events ---- */
 

@@ -10,11 +10,13 @@
 #include "handoff.h"
 
 struct bind {
+	struct core *core;
 	struct xsk_spec spec;
 	int map_fd;
 	uint32_t program;
 	uint64_t ids[XSK_QUEUES_MAX];
 	int fds[XSK_QUEUES_MAX];
+	size_t n_bound;
 	bool zero_copy;
 	int err; /* of the worker's step */
 };
@@ -92,6 +94,7 @@ static int bind_check(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot bind");
+	job->core = call->core;
 	job->map_fd = -1;
 	call->job = job;
 	if (!s || s->conn != call->peer.conn ||
@@ -109,6 +112,9 @@ static int bind_check(struct call *call)
 	if (!l || !p || p->leaving)
 		return call_fail(call, ABORTED, "the lease or its program has ended");
 	note_subject(call, l->m->container, l->m->interface, 0);
+	err = claim_queues(call, job, p->m->id, &job->spec);
+	if (err)
+		return err;
 	job->program = p->m->id;
 	job->spec.device = call_alloc(call, 16);
 	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
@@ -131,11 +137,16 @@ static int bind_check(struct call *call)
 static int bind_make(struct call *call)
 {
 	struct bind *job = call->job;
+	int again;
 
-	job->err = xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
-	call->made = !job->err;
+	job->err = call->made ? 0 : xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
+	call->made = call->made || !job->err;
 	if (!job->err)
-		job->err = xsk_bind(&job->spec, job->fds, &job->zero_copy, &call->fault);
+		job->err = xsk_bind(&job->spec, job->fds, &job->n_bound, &job->zero_copy,
+				    &call->fault);
+	again = wait_for_queue(call, job->err);
+	if (again == CALL_AGAIN)
+		return again;
 	/* The client has its own; here, where it may block, ours go. */
 	for (size_t i = 0; i < job->spec.n; i++)
 		close(steal_fd(&job->fds[i]));
@@ -202,6 +213,7 @@ static void bind_done(void *arg)
 {
 	struct bind *job = arg;
 
+	sock_unclaim(job->core, job);
 	close_fdp(&job->map_fd);
 	for (size_t i = 0; i < job->spec.n; i++)
 		close_fdp(&job->fds[i]);

@@ -178,6 +178,22 @@ static int check_netns(struct call *call, const struct lease *l)
 	return 0;
 }
 
+int claim_queues(struct call *call, const void *owner, uint32_t program,
+		 const struct xsk_spec *spec)
+{
+	int err = sock_claim(call->core, owner, program, spec->queue, spec->n);
+	int again = err == -EBUSY ? call_pause(call, QUEUE_WITHIN_MS) : 0;
+
+	if (again)
+		return again;
+	if (err == -EBUSY)
+		return call_fail(call, UNAVAILABLE,
+				 "the lease that had a queue of '%s' before is not done with it: "
+				 "ask again",
+				 call->subject.interface);
+	return err < 0 ? fault_sys(&call->fault, -err, "cannot hand off") : 0;
+}
+
 /* ---- resuming kept sockets ---- */
 
 static int fill_reply(struct call *call);
@@ -261,8 +277,10 @@ static int handoff_check(struct call *call)
 	if (!err)
 		err = check_limits(call, l);
 	if (!err)
+		err = claim_queues(call, job, job->program, &job->spec);
+	if (!err)
 		err = check_netns(call, l);
-	if (err < 0)
+	if (err)
 		return err;
 	/* The lease can be revoked while the worker is at it. */
 	job->spec.device = call_alloc(call, 16);
@@ -295,35 +313,53 @@ static int open_inside(struct call *call)
 	return xsk_open(&ns, &job->spec, job->fds, &call->fault);
 }
 
-/*
- * First the place in the map, then the queue: who has the place is known, and there is nothing to
- * wait for, while a queue can be busy for a moment after its last holder has ended.
- */
-static int handoff_make(struct call *call)
+static int make(struct call *call)
 {
 	struct handoff *job = call->job;
-	const struct xsk_spec *spec = &job->spec;
-	bool full = call->core->features.full_handoff;
 	int err = open_inside(call);
 
 	if (err < 0)
 		return err;
 	call->made = true;
 	if (!job->unbound)
-		err = xsk_set_up(spec, job->fds, job->umem_fd, job->umem_bytes, &call->fault);
-	if (!err && (job->unbound || full)) {
-		err = xsk_insert(spec, job->fds, job->map_fd, &call->fault);
-		job->inserted = !err;
-	}
-	if (!err && !job->unbound && full) {
-		err = xsk_bind(spec, job->fds, &job->zero_copy, &call->fault);
-		job->bound = !err;
-	}
+		err = xsk_set_up(&job->spec, job->fds, job->umem_fd, job->umem_bytes, &call->fault);
 	if (!job->keep) { /* the last close of a UMEM frees its pages, which takes time */
 		close_fdp(&job->umem_fd);
 		job->umem_fd = -1;
 	}
 	return err;
+}
+
+int wait_for_queue(struct call *call, int err)
+{
+	int again = 0;
+
+	if (err == -EEXIST)
+		again = call_pause(call, INSERT_WITHIN_MS);
+	else if (err == -EBUSY)
+		again = call_pause(call, QUEUE_WITHIN_MS);
+	return again ? again : err;
+}
+
+/*
+ * First the place in the map, then the queue: who has the place is known, and there is nothing to
+ * wait for, while a queue can be busy for a moment after its last holder has ended. While it is,
+ * this is run again and again.
+ */
+static int handoff_make(struct call *call)
+{
+	struct handoff *job = call->job;
+	const struct xsk_spec *spec = &job->spec;
+	bool full = call->core->features.full_handoff;
+	int err = call->made ? 0 : make(call);
+
+	if (!err && !job->inserted && (job->unbound || full)) {
+		err = xsk_insert(spec, job->fds, job->map_fd, &call->fault);
+		job->inserted = !err;
+	}
+	if (!err && !job->unbound && full)
+		err = xsk_bind(spec, job->fds, &job->n_bound, &job->zero_copy, &call->fault);
+	return wait_for_queue(call, err);
 }
 
 /* ---- note, answer ---- */
@@ -336,9 +372,9 @@ static Xskd__Socket *describe(const struct call *call, const struct lease *l, si
 
 	xskd__socket__init(&m);
 	m.queue = spec->queue[i];
-	m.state = job->unbound ? XSKD__SOCKET_STATE__SOCKET_UNBOUND
-		  : job->bound ? XSKD__SOCKET_STATE__SOCKET_BOUND
-			       : XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
+	m.state = job->unbound   ? XSKD__SOCKET_STATE__SOCKET_UNBOUND
+		  : job->n_bound ? XSKD__SOCKET_STATE__SOCKET_BOUND
+				 : XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
 	if (!job->unbound) {
 		m.zero_copy = job->zero_copy;
 		m.frame_size = spec->frame_size;
@@ -367,7 +403,7 @@ static int copy_for_ledger(const struct handoff *job, size_t i, int *out_fd, int
 	cleanup(close_fdp) int fd = -1;
 	cleanup(close_fdp) int memfd = -1;
 
-	if (job->keep || (!job->bound && !job->unbound)) {
+	if (job->keep || (!job->n_bound && !job->unbound)) {
 		fd = fcntl(job->fds[i], F_DUPFD_CLOEXEC, 3);
 		if (fd < 0)
 			return -errno;
@@ -465,8 +501,8 @@ static int fill_reply(struct call *call)
 }
 
 /*
- * On a worker, as the close of a bound socket must be. A kept socket stays: it can be asked for
- * again.
+ * On a worker, as the close of a bound socket must be. With it the kernel takes the socket out of
+ * the map, and, unlike we could, nobody else's. A kept socket stays: it can be asked for again.
  */
 static void handoff_undo(struct call *call)
 {
@@ -475,8 +511,6 @@ static void handoff_undo(struct call *call)
 	if (!call->failed && job->keep)
 		return;
 	for (size_t i = 0; i < job->spec.n; i++) {
-		if (job->inserted)
-			xsk_remove(job->map_fd, job->spec.queue[i]);
 		close_fdp(&job->fds[i]);
 		job->fds[i] = -1;
 	}
@@ -487,6 +521,7 @@ static void handoff_done(void *arg)
 {
 	struct handoff *job = arg;
 
+	sock_unclaim(job->core, job);
 	close_fdp(&job->map_fd);
 	close_fdp(&job->netns_fd);
 	close_fdp(&job->umem_fd);

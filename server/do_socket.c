@@ -1,51 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ReleaseSocket, ListSockets: the ledger. Handing sockets off is do_handoff.c's. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 
 #include "method.h"
 #include "sweep.h"
 
 /* ---- ReleaseSocket ---- */
 
-struct entry {
-	uint64_t id;
-	uint32_t queue;
-	int map_fd;
-};
-
-struct release {
-	struct entry entries[XSK_QUEUES_MAX];
-	size_t n;
-};
-
-static int release_one(struct call *call, uint64_t id)
+static int release_check(struct call *call, uint64_t id, uint64_t *lease)
 {
-	struct release *job = call->job;
 	const struct sock *s = sock_find(call->core, id);
 	const struct lease *l = s ? lease_find(call->core, s->lease) : NULL;
-	const struct program *p;
-	struct entry *e = &job->entries[job->n];
 
 	/* Ids of others' sockets are as unknown to a pod as those of none. */
 	if (!l || (!call->peer.admin && l->m->netns_cookie != call->peer.cookie))
 		return call_fail(call, NOT_FOUND, "there is no socket %llu of yours",
 				 (unsigned long long)id);
 	note_subject(call, l->m->container, l->m->interface, 0);
-	if (job->n && s->lease != sock_find(call->core, job->entries[0].id)->lease)
+	if (*lease && s->lease != *lease)
 		return call_fail(call, INVALID_ARGUMENT, "socket %llu is of another lease",
 				 (unsigned long long)id);
-	p = program_find(call->core, s->m->program_id);
-	e->id = id;
-	e->queue = s->m->queue;
-	e->map_fd = -1;
-	if (p && s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND) {
-		e->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
-		if (e->map_fd < 0)
-			return fault_sys(&call->fault, errno, "cannot release");
-	}
-	job->n++;
+	*lease = s->lease;
 	return 0;
 }
 
@@ -56,56 +31,40 @@ static int release_shape(struct call *call)
 			     call->req->release_socket->n_sockets);
 }
 
-static int release_take(struct call *call)
+/* A request may name one twice. */
+static void release_one(struct core *core, struct sock *s)
+{
+	const struct program *p = s ? program_find(core, s->m->program_id) : NULL;
+
+	if (p && s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
+		xsk_remove(p->map_fd, s->m->queue);
+	if (s)
+		sock_drop(core, s, XSKD__EVENT_KIND__EVENT_SOCKET_RELEASED, "released");
+}
+
+/*
+ * At one go, so that nothing comes between looking and emptying the place: the lease could end, and
+ * the next one have its socket there. To empty it takes a microsecond and waits for nobody.
+ */
+static int release(struct call *call)
 {
 	const Xskd__ReleaseSocketRequest *req = call->req->release_socket;
+	Xskd__ReleaseSocketReply *reply = call_alloc(call, sizeof(*reply));
+	uint64_t lease = 0;
 	int err = 0;
 
-	call->job = call_alloc(call, sizeof(struct release));
-	if (!call->job)
+	if (!reply)
 		return fault_sys(&call->fault, ENOMEM, "cannot release");
 	for (size_t i = 0; i < req->n_sockets && !err; i++)
-		err = release_one(call, req->sockets[i]);
-	return err;
-}
-
-static int release_remove(struct call *call)
-{
-	struct release *job = call->job;
-
-	for (size_t i = 0; i < job->n; i++) {
-		if (job->entries[i].map_fd >= 0)
-			xsk_remove(job->entries[i].map_fd, job->entries[i].queue);
-	}
-	return 0;
-}
-
-static int release_note(struct call *call)
-{
-	const struct release *job = call->job;
-	Xskd__ReleaseSocketReply *reply = call_alloc(call, sizeof(*reply));
-
-	for (size_t i = 0; i < job->n; i++) {
-		struct sock *s = sock_find(call->core, job->entries[i].id);
-
-		if (s) /* a request may name one twice */
-			sock_drop(call->core, s, XSKD__EVENT_KIND__EVENT_SOCKET_RELEASED,
-				  "released");
-	}
-	if (!reply)
-		return fault_sys(&call->fault, ENOMEM, "cannot answer");
+		err = release_check(call, req->sockets[i], &lease);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < req->n_sockets; i++)
+		release_one(call->core, sock_find(call->core, req->sockets[i]));
 	xskd__release_socket_reply__init(reply);
 	call->reply.result_case = XSKD__REPLY__RESULT_RELEASE_SOCKET;
 	call->reply.release_socket = reply;
 	return 0;
-}
-
-static void release_done(void *arg)
-{
-	struct release *job = arg;
-
-	for (size_t i = 0; i < job->n; i++)
-		close_fdp(&job->entries[i].map_fd);
 }
 
 const struct method method_release_socket = {
@@ -113,8 +72,7 @@ const struct method method_release_socket = {
 	.name = "ReleaseSocket",
 	.audit = true,
 	.shape = release_shape,
-	.steps = { { release_take, false }, { release_remove, true }, { release_note, false } },
-	.done = release_done,
+	.steps = { { release, false } },
 };
 
 /* ---- ListSockets ---- */

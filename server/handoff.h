@@ -5,12 +5,17 @@
 
 #include "method.h"
 
+/* How long a place in the map, a queue, another call at the same queue is waited for. */
+#define INSERT_WITHIN_MS 4
+#define QUEUE_WITHIN_MS  1000
+
 /*
  * How long a socket waits, after the first reply, for the BindSocket of a hand-off in two phases.
  */
 #define BIND_WITHIN 10 /* seconds */
 
 struct handoff {
+	struct core *core;
 	struct xsk_spec spec;
 	bool unbound, keep;
 	int umem_fd; /* the client's, or a copy of the kept one; -1: none */
@@ -22,10 +27,21 @@ struct handoff {
 	uint32_t program;
 	bool only_device; /* unbound is all right only if nothing else is in the namespace */
 	bool zero_copy;
-	bool bound, inserted;
+	size_t n_bound;
+	bool inserted;
 	int fds[XSK_QUEUES_MAX];
 	uint64_t socks[XSK_QUEUES_MAX]; /* noted in the ledger; 0: not yet */
 };
+
+/*
+ * claim_queues() - keep other leases' calls away from these queues until sock_unclaim(@owner). Only
+ * a lease that has just been revoked can have a call at them. Return: 0, CALL_AGAIN or negative.
+ */
+int claim_queues(struct call *call, const void *owner, uint32_t program,
+		 const struct xsk_spec *spec) must_check;
+
+/* wait_for_queue() - what xsk_insert() or xsk_bind() said, or CALL_AGAIN where that may help. */
+int wait_for_queue(struct call *call, int err) must_check;
 
 /* handoff_shape() - the method's shape: fills the job in from the request alone. */
 int handoff_shape(struct call *call) must_check;

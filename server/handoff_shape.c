@@ -117,6 +117,7 @@ int handoff_shape(struct call *call)
 	job->umem_fd = job->netns_fd = job->map_fd = -1;
 	for (size_t i = 0; i < XSK_QUEUES_MAX; i++)
 		job->fds[i] = -1;
+	job->core = call->core;
 	call->job = job;
 	err = shape_interface(call, req->interface);
 	if (!err)
@@ -143,6 +144,6 @@ int handoff_shape(struct call *call)
 	l = *req->container ? lease_by_key(call->core, req->container, req->interface)
 			    : lease_of(call->core, call->peer.cookie, req->interface);
 	if (l)
-		shape_lane(call, lease_inode(call->core, l), l->m->device);
+		shape_lane_of_lease(call, l);
 	return 0;
 }

@@ -6,8 +6,31 @@
 
 #include "log.h"
 
+/* The one who closes descriptors has a share of the workers as a pod has: no namespace's cookie. */
+#define REAPER UINT64_MAX
+
+/* Something that a worker is to do. */
+struct work {
+	uv_work_t uv; /* data: the work */
+	struct lanes *lanes;
+	struct share *share; /* NULL: an administrator's, who waits for nobody */
+	struct work *next;   /* behind us in the share */
+	void (*fn)(void *arg);
+	void (*done)(void *arg); /* on the loop; may free this */
+	void *arg;
+};
+
+/* What is to be done for one pod. While one has nothing to do there is no share of it. */
+struct share {
+	uint64_t cookie;
+	uint32_t running;
+	struct work *first, **last; /* that wait */
+};
+
 struct task {
-	uv_work_t work; /* data: the task */
+	struct work work;
+	uv_timer_t timer;
+	bool has_timer;
 	struct lanes *lanes;
 	struct lane *lane; /* NULL: waits for nobody */
 	struct task *next; /* behind us in the lane */
@@ -23,6 +46,111 @@ struct lane {
 };
 
 static void go_on(struct task *task);
+
+static int compare_share(const void *key, const void *item)
+{
+	uint64_t cookie = *(const uint64_t *)key, other = ((const struct share *)item)->cookie;
+
+	return cookie < other ? -1 : cookie > other;
+}
+
+void lanes_init(struct lanes *lanes, struct uv_loop_s *loop, uint32_t workers, uint32_t per_netns)
+{
+	*lanes = (struct lanes){
+		.loop = loop,
+		.shares = INDEX_INIT(compare_share),
+		.per_netns = per_netns,
+		.reapers = workers > 1 ? workers / 2 : 1,
+	};
+}
+
+void lanes_done(struct lanes *lanes)
+{
+	index_done(&lanes->shares);
+}
+
+/* ---- workers and who may have how many ---- */
+
+static struct share *share_of(struct lanes *lanes, uint64_t cookie)
+{
+	struct share *share = index_find(&lanes->shares, &cookie);
+
+	if (share)
+		return share;
+	share = calloc(1, sizeof(*share));
+	if (!share)
+		return NULL;
+	share->cookie = cookie;
+	share->last = &share->first;
+	if (index_add(&lanes->shares, &cookie, share) == 0)
+		return share;
+	free(share);
+	return NULL;
+}
+
+static void work_run(uv_work_t *uv)
+{
+	struct work *work = uv->data;
+
+	work->fn(work->arg);
+}
+
+static void work_ran(uv_work_t *uv, int status);
+
+static void work_start(struct work *work)
+{
+	if (work->share)
+		work->share->running++;
+	if (uv_queue_work(work->lanes->loop, &work->uv, work_run, work_ran) < 0)
+		abort(); /* only fails when we pass no function */
+}
+
+/* A worker is free again: for the next of the same pod, unless nobody is. */
+static void share_go_on(struct lanes *lanes, struct share *share)
+{
+	struct work *next = share->first;
+
+	share->running--;
+	if (next) {
+		share->first = next->next;
+		if (!share->first)
+			share->last = &share->first;
+		work_start(next);
+	} else if (!share->running) {
+		index_remove(&lanes->shares, &share->cookie);
+		free(share);
+	}
+}
+
+static void work_ran(uv_work_t *uv, int status)
+{
+	struct work *work = uv->data;
+
+	(void)status; /* work is never cancelled */
+	if (work->share)
+		share_go_on(work->lanes, work->share);
+	work->done(work->arg);
+}
+
+/*
+ * Workers take what there is in the order in which it came, so who could have all of them would: of
+ * each pod only so much is put before them at a time, the rest waits here.
+ */
+static void work_add(struct work *work, struct lanes *lanes, uint64_t cookie)
+{
+	uint32_t most = cookie == REAPER ? lanes->reapers : lanes->per_netns;
+
+	work->uv.data = work;
+	work->lanes = lanes;
+	work->share = cookie ? share_of(lanes, cookie) : NULL; /* no memory: rather unfair */
+	work->next = NULL;
+	if (!work->share || work->share->running < most) {
+		work_start(work);
+		return;
+	}
+	*work->share->last = work;
+	work->share->last = &work->next;
+}
 
 /* ---- lanes ---- */
 
@@ -80,23 +208,40 @@ static void lane_leave(struct task *task)
 
 /* ---- tasks ---- */
 
+static void on_timer_closed(uv_handle_t *timer)
+{
+	free(timer->data);
+}
+
 static void task_done(struct task *task)
 {
 	task->lanes->running--;
 	call_free(task->call);
 	lane_leave(task);
-	free(task);
+	if (task->has_timer)
+		uv_close((uv_handle_t *)&task->timer, on_timer_closed);
+	else
+		free(task);
 }
 
-static void undo(uv_work_t *work)
+static void task_work(struct task *task, void (*fn)(void *arg), void (*done)(void *arg))
 {
-	call_undo(((struct task *)work->data)->call);
+	const struct peer *peer = &task->call->peer;
+
+	task->work.fn = fn;
+	task->work.done = done;
+	task->work.arg = task;
+	work_add(&task->work, task->lanes, peer->admin ? 0 : peer->cookie);
 }
 
-static void undone(uv_work_t *work, int status)
+static void undo(void *task)
 {
-	(void)status; /* work is never cancelled */
-	task_done(work->data);
+	call_undo(((struct task *)task)->call);
+}
+
+static void undone(void *task)
+{
+	task_done(task);
 }
 
 /* Counted once its reply is out: the client does not wait for that. */
@@ -112,29 +257,53 @@ static void finish(struct task *task)
 {
 	bool sent = answer(task->call, task->ended, task->arg);
 
-	if (!call_must_undo(task->call, sent))
+	if (call_must_undo(task->call, sent))
+		task_work(task, undo, undone);
+	else
 		task_done(task);
-	else if (uv_queue_work(task->lanes->loop, &task->work, undo, undone) < 0)
-		abort(); /* only fails when we pass no function */
 }
 
-static void step(uv_work_t *work)
+static void step(void *task)
 {
-	call_work(((struct task *)work->data)->call);
+	call_work(((struct task *)task)->call);
 }
 
-static void stepped(uv_work_t *work, int status)
+static void stepped(void *task)
 {
-	(void)status;
-	go_on(work->data);
+	go_on(task);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct task *task = timer->data;
+
+	call_resume(task->call);
+	go_on(task);
+}
+
+/* A call that has to wait for the kernel waits here, and not on a worker. */
+static void pause_task(struct task *task)
+{
+	if (!task->has_timer)
+		uv_timer_init(task->lanes->loop, &task->timer);
+	task->timer.data = task;
+	task->has_timer = true;
+	uv_timer_start(&task->timer, on_timer, task->call->pause_ms, 0);
+}
+
+static void act(struct task *task, enum call_state state)
+{
+	if (state == CALL_ENDED)
+		finish(task);
+	else if (state == CALL_PAUSE)
+		pause_task(task);
+	else
+		task_work(task, step, stepped);
 }
 
 static void go_on(struct task *task)
 {
-	if (call_run(task->call) == CALL_ENDED)
-		finish(task);
-	else if (uv_queue_work(task->lanes->loop, &task->work, step, stepped) < 0)
-		abort();
+	act(task, call_run(task->call));
 }
 
 static void fail(struct call *call, bool (*ended)(void *arg, struct call *call), void *arg)
@@ -149,11 +318,12 @@ static void fail(struct call *call, bool (*ended)(void *arg, struct call *call),
 void lanes_run(struct lanes *lanes, struct call *call, bool (*ended)(void *arg, struct call *call),
 	       void *arg)
 {
+	enum call_state state = *call->lane ? CALL_WORK : call_run(call);
 	struct lane *lane = NULL;
 	struct task *task;
 
 	/* Most calls neither block nor wait: these need nothing of the below. */
-	if (!*call->lane && call_run(call) == CALL_ENDED) {
+	if (state == CALL_ENDED) {
 		(void)answer(call, ended, arg); /* what has not blocked has made nothing to undo */
 		call_free(call);
 		return;
@@ -167,56 +337,60 @@ void lanes_run(struct lanes *lanes, struct call *call, bool (*ended)(void *arg, 
 		return;
 	}
 	*task = (struct task){ .lanes = lanes, .call = call, .ended = ended, .arg = arg };
-	task->work.data = task;
 	lanes->running++;
-	if (!lane) { /* its blocking step is due */
-		if (uv_queue_work(lanes->loop, &task->work, step, stepped) < 0)
-			abort();
-	} else if (lane_join(lane, task)) {
+	if (!lane)
+		act(task, state);
+	else if (lane_join(lane, task))
 		go_on(task);
-	}
 }
 
 /* ---- other work ---- */
 
 struct job {
-	uv_work_t work;
-	struct lanes *lanes;
+	struct work work;
 	void (*fn)(void *arg);
 	void (*done)(void *arg);
 	void *arg;
 };
 
-static void job_run(uv_work_t *work)
+static void job_run(void *arg)
 {
-	struct job *job = work->data;
+	struct job *job = arg;
 
 	job->fn(job->arg);
 }
 
-static void job_ran(uv_work_t *work, int status)
+static void job_ran(void *arg)
 {
-	struct job *job = work->data;
+	struct job *job = arg;
 
-	(void)status;
-	job->lanes->running--;
+	job->work.lanes->running--;
 	if (job->done)
 		job->done(job->arg);
 	free(job);
 }
 
-bool lanes_work(struct lanes *lanes, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+static bool add_job(struct lanes *lanes, uint64_t cookie, void (*fn)(void *arg),
+		    void (*done)(void *arg), void *arg)
 {
 	struct job *job = calloc(1, sizeof(*job));
 
 	if (!job)
 		return false;
-	*job = (struct job){ .lanes = lanes, .fn = work, .done = done, .arg = arg };
-	job->work.data = job;
+	*job = (struct job){
+		.work = { .fn = job_run, .done = job_ran, .arg = job },
+		.fn = fn,
+		.done = done,
+		.arg = arg,
+	};
 	lanes->running++;
-	if (uv_queue_work(lanes->loop, &job->work, job_run, job_ran) < 0)
-		abort();
+	work_add(&job->work, lanes, cookie);
 	return true;
+}
+
+bool lanes_work(struct lanes *lanes, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+	return add_job(lanes, 0, work, done, arg);
 }
 
 static void close_all(void *arg)
@@ -233,7 +407,7 @@ void lanes_reap(struct lanes *lanes, struct fdset *fds)
 		return;
 	}
 	fdset_move(mine, fds);
-	if (!lanes_work(lanes, close_all, free, mine)) {
+	if (!add_job(lanes, REAPER, close_all, free, mine)) {
 		fdset_done(mine);
 		free(mine);
 	}

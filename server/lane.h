@@ -2,7 +2,8 @@
 /*
  * Runs calls: their quick steps on the loop thread, their blocking ones on libuv's workers. Calls
  * of the same lane (a device, named by the call) run one after another in the order in which they
- * came; different lanes run at the same time.
+ * came; different lanes run at the same time, as far as there are workers. Of these each pod has
+ * only so many at a time, whatever it asks for; what else it wants waits in order.
  */
 #ifndef XSKD_LANE_H
 #define XSKD_LANE_H
@@ -14,8 +15,14 @@ struct uv_loop_s;
 struct lanes {
 	struct uv_loop_s *loop;
 	struct lane *first;
+	struct index shares; /* of the workers */
+	uint32_t per_netns,
+		reapers;  /* so many workers at most are busy with one, or with closing */
 	uint32_t running; /* calls, and fds on their way to be closed */
 };
+
+void lanes_init(struct lanes *lanes, struct uv_loop_s *loop, uint32_t workers, uint32_t per_netns);
+void lanes_done(struct lanes *lanes);
 
 /*
  * lanes_run() - run @call to its end; it is freed afterwards.

@@ -105,6 +105,11 @@ void shape_lane(struct call *call, ino_t inode, const char *device)
 	snprintf(call->lane, sizeof(call->lane), "%llu/%s", (unsigned long long)inode, device);
 }
 
+void shape_lane_of_lease(struct call *call, const struct lease *l)
+{
+	snprintf(call->lane, sizeof(call->lane), "lease %llu", (unsigned long long)l->m->id);
+}
+
 void shape_lane_of_leases(struct call *call)
 {
 	snprintf(call->lane, sizeof(call->lane), "leases");
@@ -121,7 +126,7 @@ int shape_sockets(struct call *call, const uint64_t *ids, size_t n)
 	s = sock_find(call->core, ids[0]);
 	l = s ? lease_find(call->core, s->lease) : NULL;
 	if (l)
-		shape_lane(call, lease_inode(call->core, l), l->m->device);
+		shape_lane_of_lease(call, l);
 	return 0;
 }
 

@@ -63,6 +63,9 @@ int shape_netns(struct call *call, uint32_t place, int *out_fd, ino_t *out_inode
 /* shape_lane() - calls on the same device wait for each other. */
 void shape_lane(struct call *call, ino_t inode, const char *device);
 
+/* shape_lane_of_lease() - or only those under the same lease: no pod waits for another one's. */
+void shape_lane_of_lease(struct call *call, const struct lease *l);
+
 /*
  * shape_lane_of_leases() - leases exclude each other by container, namespace, device and queue, so
  * all that grants or revokes one waits for all else that does. It takes some 100 us, or, where a
@@ -72,7 +75,7 @@ void shape_lane_of_leases(struct call *call);
 
 /*
  * shape_sockets() - for calls on sockets that were handed out: as many as fit one hand-off, in the
- * lane of the hand-offs of their device.
+ * lane of the hand-offs of their lease.
  */
 int shape_sockets(struct call *call, const uint64_t *ids, size_t n) must_check;
 

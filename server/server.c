@@ -379,7 +379,7 @@ int server_run(const struct options *options, struct fault *fault)
 	s->news.fd = s->gate_end.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	init_handles(s);
-	s->lanes.loop = &s->loop;
+	lanes_init(&s->lanes, &s->loop, options->workers, options->limits.workers_per_netns);
 	conns_init(&s->conns, &s->loop, &s->core, &s->lanes);
 	raise_limit();
 	instance_log();
@@ -402,6 +402,7 @@ int server_run(const struct options *options, struct fault *fault)
 	uv_run(&s->loop, UV_RUN_DEFAULT); /* kept sockets are on their way to be closed */
 	uv_loop_close(&s->loop);
 	conns_done(&s->conns);
+	lanes_done(&s->lanes);
 	audit_free(s->audit);
 	close_fdp(&s->core.prober);
 	gate_stop(s->gate);

@@ -4,6 +4,7 @@
  * when. The kernel does not tell when a socket's last holder closes it; that is found out by
  * looking whether it is still in its map (xsk_held()).
  */
+#include <errno.h>
 #include <string.h>
 
 #include "core.h"
@@ -139,4 +140,42 @@ void sock_drop_all(struct core *core, uint64_t lease, uint32_t program, Xskd__Ev
 		if (lease ? s->lease == lease : s->m->program_id == program)
 			sock_drop(core, s, kind, why);
 	}
+}
+
+static const struct claim *claim_at(const struct core *core, uint32_t program, uint32_t queue)
+{
+	for (size_t i = 0; i < core->n_claims; i++) {
+		if (core->claims[i].program == program && core->claims[i].queue == queue)
+			return &core->claims[i];
+	}
+	return NULL;
+}
+
+int sock_claim(struct core *core, const void *owner, uint32_t program, const uint32_t *queues,
+	       size_t n)
+{
+	struct claim *all;
+
+	for (size_t i = 0; i < n; i++) {
+		if (claim_at(core, program, queues[i]))
+			return -EBUSY;
+	}
+	all = reallocarray(core->claims, core->n_claims + n, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	core->claims = all;
+	for (size_t i = 0; i < n; i++)
+		all[core->n_claims++] = (struct claim){ owner, program, queues[i] };
+	return 0;
+}
+
+void sock_unclaim(struct core *core, const void *owner)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < core->n_claims; i++) {
+		if (core->claims[i].owner != owner)
+			core->claims[kept++] = core->claims[i];
+	}
+	core->n_claims = kept;
 }

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "gate.h"
 #include "umem.h"
@@ -113,22 +112,6 @@ int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t 
 	return err;
 }
 
-static int bind_patiently(int fd, const struct sockaddr_xdp *addr)
-{
-	struct timespec pause = { .tv_nsec = 500 * 1000 };
-	long waited = 0;
-
-	while (bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
-		if (errno != EBUSY || waited > 1000 * 1000 * 1000)
-			return -errno;
-		nanosleep(&pause, NULL);
-		waited += pause.tv_nsec;
-		if (pause.tv_nsec < 8 * 1000 * 1000)
-			pause.tv_nsec *= 2;
-	}
-	return 0;
-}
-
 static int bind_fault(const struct xsk_spec *spec, uint32_t queue, int err, struct fault *fault)
 {
 	if (err == -EBUSY)
@@ -151,7 +134,8 @@ static int bind_fault(const struct xsk_spec *spec, uint32_t queue, int err, stru
 	return fault_sys(fault, -err, "cannot bind to queue %u of '%s'", queue, spec->device);
 }
 
-int xsk_bind(const struct xsk_spec *spec, const int *fds, bool *out_zero_copy, struct fault *fault)
+int xsk_bind(const struct xsk_spec *spec, const int *fds, size_t *bound, bool *out_zero_copy,
+	     struct fault *fault)
 {
 	uint32_t flags = (spec->zero_copy_required ? XDP_ZEROCOPY : 0U) |
 			 (spec->copy ? XDP_COPY : 0U) |
@@ -160,7 +144,8 @@ int xsk_bind(const struct xsk_spec *spec, const int *fds, bool *out_zero_copy, s
 	struct xdp_options options = { 0 };
 	socklen_t len = sizeof(options);
 
-	for (size_t i = 0; i < spec->n; i++) {
+	for (; *bound < spec->n; ++*bound) {
+		size_t i = *bound;
 		/* With a shared UMEM the kernel takes mode and wake-up from the first socket. */
 		struct sockaddr_xdp addr = {
 			.sxdp_family = AF_XDP,
@@ -169,10 +154,9 @@ int xsk_bind(const struct xsk_spec *spec, const int *fds, bool *out_zero_copy, s
 			.sxdp_queue_id = spec->queue[i],
 			.sxdp_shared_umem_fd = i ? (uint32_t)fds[0] : 0,
 		};
-		int err = bind_patiently(fds[i], &addr);
 
-		if (err < 0)
-			return bind_fault(spec, spec->queue[i], err, fault);
+		if (bind(fds[i], (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+			return bind_fault(spec, spec->queue[i], -errno, fault);
 	}
 	if (getsockopt(fds[0], SOL_XDP, XDP_OPTIONS, &options, &len) < 0)
 		return fault_sys(fault, errno, "cannot ask for the mode of a socket on '%s'",
@@ -215,25 +199,10 @@ static int insert_fault(const struct xsk_spec *spec, uint32_t queue, int err, st
 			 spec->device, queue);
 }
 
-/* Somebody may be looking just now whether the place is free, by xsk_held(). */
-static int insert_patiently(int map_fd, uint32_t queue, int fd)
-{
-	const struct timespec pause = { .tv_nsec = 1000 * 1000 };
-	int err = 0;
-
-	for (int tries = 0; tries < 4; tries++) {
-		err = bpf_map_update_elem(map_fd, &queue, &fd, BPF_NOEXIST);
-		if (err != -EEXIST)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	return err;
-}
-
 int xsk_insert(const struct xsk_spec *spec, const int *fds, int map_fd, struct fault *fault)
 {
 	for (size_t i = 0; i < spec->n; i++) {
-		int err = insert_patiently(map_fd, spec->queue[i], fds[i]);
+		int err = bpf_map_update_elem(map_fd, &spec->queue[i], &fds[i], BPF_NOEXIST);
 
 		if (err < 0) {
 			uint32_t queue = spec->queue[i];

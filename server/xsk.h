@@ -48,14 +48,18 @@ int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t 
 	       struct fault *fault) must_check;
 
 /*
- * xsk_bind() - bind all, in order; those after the first share its UMEM. A queue whose last holder
- * has ended is freed by the kernel some 20 to 60 ms later: waits for that up to a second.
+ * xsk_bind() - bind all, in order; those after the first share its UMEM.
+ * @bound: so many are already; counted on. A queue whose last holder has ended is freed by the
+ *	kernel some 20 to 60 ms later: with -EBUSY go on from there after a while.
  * @out_zero_copy: what the driver granted.
  */
-int xsk_bind(const struct xsk_spec *spec, const int *fds, bool *out_zero_copy,
+int xsk_bind(const struct xsk_spec *spec, const int *fds, size_t *bound, bool *out_zero_copy,
 	     struct fault *fault) must_check;
 
-/* xsk_insert() - all into the map, each where no other socket is. On failure none stays in. */
+/*
+ * xsk_insert() - all into the map, each where no other socket is. On failure none stays in. -EEXIST
+ * may also be somebody who looks just now whether the place is free, by xsk_held().
+ */
 int xsk_insert(const struct xsk_spec *spec, const int *fds, int map_fd,
 	       struct fault *fault) must_check;
 

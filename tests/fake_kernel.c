@@ -788,10 +788,12 @@ static int bind_one(const struct xsk_spec *spec, const int *fds, size_t i)
 	return 0;
 }
 
-int xsk_bind(const struct xsk_spec *spec, const int *fds, bool *out_zero_copy, struct fault *fault)
+int xsk_bind(const struct xsk_spec *spec, const int *fds, size_t *bound, bool *out_zero_copy,
+	     struct fault *fault)
 {
 	collect();
-	for (size_t i = 0; i < spec->n; i++) {
+	for (; *bound < spec->n; ++*bound) {
+		size_t i = *bound;
 		int err = due_fault(fault, "xsk_bind()");
 
 		if (err < 0)

@@ -271,6 +271,45 @@ class Hostile(TestCase):
         self.assertLess(time.monotonic() - began, 4,
                         'seconds, as all workers wait for queues of others')
 
+    def wait_in_vain(self, pod, calls):
+        """Calls of a pod that each wait a second for a queue of which it holds the socket."""
+        h = self.hand_off(pod)
+        h.client.call('ReleaseSocket', sockets=[h.infos[0].id])
+        umem = client.umem_memfd(1 << 20)
+        self.addCleanup(os.close, umem)
+        return [(h.client, h.client.start('HandOffSocket', [umem], interface='eth0', umem_fd=1))
+                for _ in range(calls)]
+
+    def best_of_three(self, pod):
+        """Seconds of the pod's fastest hand-off; the others may have met a busy machine."""
+        took = []
+        for _ in range(3):
+            began = time.monotonic()
+            with pod.client() as c:
+                c.hand_off('eth0').close()
+            took.append(time.monotonic() - began)
+        return min(took)
+
+    def test_who_waits_for_his_own_queue_has_no_worker_meanwhile(self):
+        bad, good = [self.ready_pod() for _ in range(9)], self.ready_pod()
+        waiting = [w for pod in bad for w in self.wait_in_vain(pod, 4)]
+        self.assertLess(self.best_of_three(good), 0.5, 'nine pods wait, eight workers there are')
+        for c, call in waiting:
+            with self.refused('ALREADY_EXISTS', 'in use by an AF_XDP socket'):
+                c.wait(call)
+
+    def test_who_waits_for_his_own_queue_does_not_hold_up_others_of_the_device(self):
+        Link(self.node.host, 'nic0', self.pod(link=False).netns, 4)
+        self.admin.call('LoadProgram', interface='nic0')
+        bad, good = self.pod(link=False), self.pod(link=False)
+        self.grant(bad, device='nic0', queues=[0])
+        self.grant(good, device='nic0', queues=[1])
+        waiting = self.wait_in_vain(bad, 4)
+        self.assertLess(self.best_of_three(good), 0.5)
+        for c, call in waiting:
+            with self.refused('ALREADY_EXISTS'):
+                c.wait(call)
+
     def test_flood_of_calls_does_not_hold_up_a_neighbour(self):
         bad, good = self.ready_pod(queues=4), self.ready_pod()
         stop = threading.Event()

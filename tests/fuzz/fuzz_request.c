@@ -306,14 +306,20 @@ static void remove_call(size_t i)
 static void step(size_t i, bool delivered)
 {
 	struct under_way *u = &under_way[i];
+	enum call_state state;
 
 	if (must_wait(i))
 		return;
 	if (u->work) {
 		call_work(u->call);
 		u->work = false;
-	} else if (call_run(u->call) == CALL_WORK) {
+		return;
+	}
+	state = call_run(u->call);
+	if (state == CALL_WORK) {
 		u->work = true;
+	} else if (state == CALL_PAUSE) {
+		call_resume(u->call);
 	} else {
 		struct under_way ended = *u;
 
@@ -336,8 +342,8 @@ static void ask_one(const struct record *r)
 	u = (struct under_way){ .call = take_in(r), .peer = peers[r->peer] };
 	if (!u.call)
 		return;
-	while (call_run(u.call) != CALL_ENDED)
-		call_work(u.call);
+	while (!go(u.call, true))
+		;
 	answer_call(&u, r->arg % 16 != 15);
 }
 

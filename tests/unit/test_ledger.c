@@ -191,6 +191,47 @@ static void a_revocation_takes_no_later_lease_with_it(void **state)
 	assert_int_equal(w.core.leases.n, 1);
 }
 
+/*
+ * A hand-off is at its socket when its lease ends and the queue goes to another pod, whose calls
+ * wait for nobody's: the place in the map is the next one's only when the first is done with it.
+ */
+static void a_hand_off_that_ends_late_takes_nobody_elses_socket_out(void **state)
+{
+	Xskd__RevokeLeaseRequest r = EMPTY(revoke_lease_request);
+	cleanup(close_fdp) int umem = world_umem(16 * 2048);
+	Xskd__HandOffSocketRequest h;
+	struct call *late, *next;
+	struct answer a;
+
+	(void)state;
+	world_pods(&w);
+	init_handoff(&h, "net1");
+	h.queues = (uint32_t[]){ 2 };
+	h.n_queues = 1;
+	late = begin(&w, &w.b, CASE(HAND_OFF_SOCKET), &h, &umem, 1);
+	assert_false(go(late, true));
+	r.container = str("b");
+	assert_int_equal(code_of(ask(&w, &w.admin, CASE(REVOKE_LEASE), &r, NULL, 0)),
+			 XSKD__CODE__OK);
+	world_grant(&w, w.pod_a, "a", "net1", "host0", QUEUES(2));
+	next = begin(&w, &w.a, CASE(HAND_OFF_SOCKET), &h, &umem, 1);
+	assert_string_not_equal(late->lane, next->lane);
+	assert_false(go(next, true));
+	assert_false(go(next, true));
+	assert_int_equal(code_of(finish(late, true)), XSKD__CODE__ABORTED);
+	a = finish(next, true);
+	assert_int_equal(answer_code(&a), XSKD__CODE__OK);
+	assert_true(fake_is_in_map(a.fds.fd[0], 2));
+	answer_done(&a);
+
+	/* It does not wait for ever either. */
+	late = begin(&w, &w.a, CASE(HAND_OFF_SOCKET), &h, &umem, 1);
+	assert_false(go(late, true));
+	next = begin(&w, &w.a, CASE(HAND_OFF_SOCKET), &h, &umem, 1);
+	assert_int_equal(code_of(finish(next, true)), XSKD__CODE__UNAVAILABLE);
+	assert_int_equal(code_of(finish(late, true)), XSKD__CODE__OK);
+}
+
 /* ---- lists and statistics ---- */
 
 static size_t count_leases(const struct peer *peer)
@@ -347,6 +388,7 @@ int main(void)
 		world_test(two_grants_of_one_interface_at_once),
 		world_test(two_grants_of_one_key_at_once),
 		world_test(a_revocation_takes_no_later_lease_with_it),
+		world_test(a_hand_off_that_ends_late_takes_nobody_elses_socket_out),
 		world_test(lists_show_a_pod_its_own),
 		world_test(long_lists_come_in_pages),
 		world_test(programs_come_in_pages),

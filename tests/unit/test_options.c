@@ -156,7 +156,7 @@ static void each_key_is_taken(void **state)
 			 "\"logFormat\": \"json\", \"handOff\": \"two-phase\", \"workers\": 3,"
 			 "\"limits\": {\"connections\": 11, \"connectionsPerNetns\": 12,"
 			 "\"callsInFlight\": 13, \"callsPerNetns\": 15, \"callsPerSecond\": 16,"
-			 "\"queuedBytes\": 70000,"
+			 "\"workersPerNetns\": 18, \"queuedBytes\": 70000,"
 			 "\"socketsPerLease\": 14, \"umemBytesPerLease\": 5000000000,"
 			 "\"transientGraceSeconds\": 17}}"),
 		0);
@@ -171,6 +171,7 @@ static void each_key_is_taken(void **state)
 	assert_int_equal(o.limits.calls_in_flight, 13);
 	assert_int_equal(o.limits.calls_per_netns, 15);
 	assert_int_equal(o.limits.calls_per_second, 16);
+	assert_int_equal(o.limits.workers_per_netns, 18);
 	assert_int_equal(o.limits.queued_bytes, 70000);
 	assert_int_equal(o.limits.sockets_per_lease, 14);
 	assert_int_equal(o.limits.umem_bytes_per_lease, 5000000000);
@@ -193,6 +194,7 @@ static void numbers_have_bounds(void **state)
 		{ "callsInFlight", 1, 1024, true },
 		{ "callsPerNetns", 1, 65536, true },
 		{ "callsPerSecond", 1, 10000000, true },
+		{ "workersPerNetns", 1, 128, true },
 		{ "queuedBytes", 65536, 64 * 1024 * 1024, true },
 		{ "socketsPerLease", 1, 4096, true },
 		{ "umemBytesPerLease", 4096, INT64_MAX, true },

@@ -276,11 +276,13 @@ struct call *begin(struct world *w, const struct peer *peer, Xskd__Request__Call
 
 bool go(struct call *call, bool work)
 {
-	if (call_run(call) == CALL_ENDED)
-		return true;
-	if (work)
+	enum call_state state = call_run(call);
+
+	if (state == CALL_PAUSE)
+		call_resume(call);
+	else if (state == CALL_WORK && work)
 		call_work(call);
-	return false;
+	return state == CALL_ENDED;
 }
 
 struct answer finish(struct call *call, bool delivered)
@@ -288,8 +290,8 @@ struct answer finish(struct call *call, bool delivered)
 	struct world *w = call->core->arg;
 	struct answer a;
 
-	while (call_run(call) != CALL_ENDED)
-		call_work(call);
+	while (!go(call, true))
+		;
 	a = settle(call, delivered);
 	world_close_gone(w);
 	return a;
