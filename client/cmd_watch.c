@@ -26,6 +26,8 @@ static const char *kind_name(enum xskd_event_kind kind)
 		[XSKD_EVENT_LEASE_REVOKED] = "lease-revoked",
 		[XSKD_EVENT_LEASE_GRANTED] = "lease-granted",
 		[XSKD_EVENT_SOCKET_RELEASED] = "socket-released",
+		[XSKD_EVENT_PROGRAM_LOST] = "program-lost",
+		[XSKD_EVENT_DEVICE_CHANGED] = "device-changed",
 	};
 
 	/* A newer daemon has events that this program does not know. */

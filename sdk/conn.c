@@ -323,7 +323,7 @@ static bool take_event(struct xskd *x, const struct reply *reply)
 		.queue = e->queue,
 	};
 
-	if (event.kind > XSKD_EVENT_SOCKET_RELEASED)
+	if (event.kind > XSKD_EVENT_DEVICE_CHANGED)
 		event.kind = XSKD_EVENT_UNKNOWN;
 	x->event_fn(&event, x->event_arg);
 	return true;

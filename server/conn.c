@@ -123,6 +123,7 @@ static void conn_close(struct conn *c, const char *why)
 	conns->core->connections--;
 	watch_drop(conns->core, c->peer.conn);
 	sock_drop_pending(conns->core, c->peer.conn);
+	sock_doubt(conns->core, NULL, c->peer.conn);
 	packets_drop(c);
 	(void)shutdown(c->peer.sock, SHUT_RDWR); /* the peer shall not wait until we free it */
 	if (c->watched)
@@ -477,6 +478,11 @@ void conn_new(struct conns *conns, int fd, bool admin)
 }
 
 /* ---- all of them ---- */
+
+bool conns_has(const struct conns *conns, uint64_t cookie)
+{
+	return tenant_is_connected(&conns->tenants, cookie);
+}
 
 void conns_tick(struct conns *conns)
 {

@@ -33,6 +33,9 @@ void conn_new(struct conns *conns, int fd, bool admin);
 /* conns_event() - send an event to a watcher, if it is still there. */
 void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Event *event);
 
+/* conns_has() - whether that network namespace has a connection. */
+bool conns_has(const struct conns *conns, uint64_t cookie);
+
 /* conns_tick() - a second has passed: pods have their calls of a second again. */
 void conns_tick(struct conns *conns);
 

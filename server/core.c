@@ -10,7 +10,6 @@
 #include "netns.h"
 #include "pin.h"
 
-#define RECHECK_SWEEPS   10
 #define LOOPBACK_IFINDEX 1 /* in every namespace: its first device */
 
 static int compare_program(const void *key, const void *item)
@@ -50,6 +49,7 @@ void core_init(struct core *core, const char *bpf_dir, const struct limits *limi
 		.leases_by_netns = INDEX_INIT(lease_compare),
 		.socks = INDEX_INIT(compare_sock),
 	};
+	holders_init(&core->holders);
 }
 
 void core_done(struct core *core)
@@ -70,6 +70,7 @@ void core_done(struct core *core)
 	index_done(&core->leases);
 	index_done(&core->leases_by_netns);
 	index_done(&core->socks);
+	holders_done(&core->holders);
 	free(core->watchers);
 	free(core->claims);
 	state_done(&core->state);
@@ -131,6 +132,7 @@ static bool restore_program(void *arg, const char *name, Xskd__StateFile *file)
 	if (p) {
 		p->served = file->served;
 		metrics_count(&core->metrics, TALLY_PROGRAMS_RESTORED);
+		p->nsid = p->inode == core->inode ? -1 : file->nsid;
 		log_info("found program %u ('%s') on '%s'", id, p->m->name, p->m->interface);
 		return true;
 	}
@@ -190,11 +192,24 @@ static void restore_sockets(struct core *core, struct lease *l)
 	}
 }
 
+/* A socket that was passed on outlives its pod; its queue is to be the next one's. */
+static void empty_places(const struct core *core, const struct lease *l)
+{
+	for (size_t i = 0; i < core->socks.n; i++) {
+		const struct sock *s = core->socks.at[i];
+		const struct program *p = program_find(core, s->m->program_id);
+
+		if (s->lease == l->m->id && p)
+			xsk_remove(p->map_fd, s->m->queue);
+	}
+}
+
 /* Its file first: what cannot be removed now is found stale at the next start. */
 static void end_stale(struct core *core, struct lease *l, const char *why)
 {
 	char name[256];
 
+	empty_places(core, l);
 	lease_file_name(l->m, name, sizeof(name));
 	(void)!state_remove(&core->state, STATE_LEASES, name);
 	metrics_count(&core->metrics, TALLY_LEASES_STALE);
@@ -339,11 +354,17 @@ void core_link_gone(struct core *core, int nsid, uint32_t ifindex)
 
 /*
  * The kernel takes a namespace's number away first and its devices some time later, of which it
- * then has nobody to tell: so the programs on them are looked at for a while.
+ * then has nobody to tell, for news are told by that number; nor does a bpf_link say that it has
+ * lost its device. So the programs there are looked at for a while.
  */
 void core_netns_gone(struct core *core, int nsid)
 {
-	core->recheck = RECHECK_SWEEPS;
+	for (size_t i = 0; i < core->programs.n; i++) {
+		struct program *p = core->programs.at[i];
+
+		if (p->nsid == nsid)
+			program_doubt(core, p);
+	}
 	for (size_t i = core->leases.n; i--;) {
 		struct lease *l = core->leases.at[i];
 

@@ -15,6 +15,7 @@
 
 #include "fault.h"
 #include "fdset.h"
+#include "holder.h"
 #include "index.h"
 #include "metrics.h"
 #include "netns.h"
@@ -32,16 +33,19 @@ struct limits {
 	uint32_t sockets_per_lease;
 	uint64_t umem_bytes_per_lease;
 	uint32_t transient_grace; /* seconds that a transient program waits for its first lease */
+	uint32_t kept_seconds;    /* that a kept socket waits for another process */
 };
 
 struct program {
 	Xskd__Program *m;
 	ino_t inode;     /* of its namespace; 0: not known (the device was moved) */
+	int nsid;        /* of the same, for rtnetlink; -1: the daemon's own */
 	uint64_t served; /* cookie of the namespace that was given its map; 0: none */
 	int map_fd;
-	time_t spared;  /* transient: until then (CLOCK_MONOTONIC) it may be without a lease */
-	uint32_t holds; /* calls under way that write its state file: it has to outlast them */
-	bool leaving;   /* a worker is taking it away: it serves nobody any more */
+	time_t spared;      /* transient: until then (CLOCK_MONOTONIC) it may be without a lease */
+	uint32_t holds;     /* calls under way that write its state file: it has to outlast them */
+	bool leaving;       /* a worker is taking it away: it serves nobody any more */
+	unsigned int doubt; /* see sweep.h */
 };
 
 struct lease {
@@ -59,8 +63,11 @@ struct sock {
 	time_t deadline;     /* ... and until when (CLOCK_MONOTONIC) */
 	Xskd__ZeroCopy wish; /* ... and how */
 	bool multi_buffer;
-	int fd;    /* our copy: kept, or waiting for its bind; else -1 */
-	int memfd; /* with one of a kept group; else -1 */
+	int fd;                /* our copy: kept, or waiting for its bind; else -1 */
+	int memfd;             /* with one of a kept group; else -1 */
+	struct holder *holder; /* whom it was handed to; NULL: has ended, or not to be seen */
+	time_t waits;          /* kept: since then (CLOCK_MONOTONIC) without a holder; else 0 */
+	unsigned int doubt;    /* see sweep.h */
 };
 
 /* A call is at work at this place of a program's map. */
@@ -88,9 +95,7 @@ struct core {
 	uint32_t connections;
 	uint64_t last_id; /* of leases and sockets */
 	struct metrics metrics;
-	unsigned int
-		recheck; /* so many sweeps shall look whether programs still have their device */
-
+	struct holders holders;
 	struct timespec swept;        /* when it was last looked for sockets that have ended */
 	struct index programs;        /* by id */
 	struct index leases;          /* by id */
@@ -103,11 +108,14 @@ struct core {
 	struct audit *audit; /* the caller's of core_init() */
 
 	/*
-	 * The edge's: hand an event to a connection; close fds where closing may block. Neither may
-	 * change the core: whoever calls them is in the middle of that.
+	 * The edge's: hand an event to a connection; close fds where closing may block; sweep soon,
+	 * for there are doubts; whether a namespace has a connection. None may change the core:
+	 * whoever calls them is in the middle of that.
 	 */
 	void (*deliver)(void *arg, const struct watcher *to, const Xskd__Event *event);
 	void (*reap)(void *arg, struct fdset *fds);
+	void (*look)(void *arg);
+	bool (*connected)(void *arg, uint64_t cookie);
 	void *arg;
 };
 
@@ -134,9 +142,11 @@ void program_serve(struct core *core, const struct program *p);
 /* program_is_over() - it is transient, and there is no lease that it could be there for. */
 bool program_is_over(const struct program *p);
 /* program_moved() - its device is now there, under that name. */
-void program_moved(struct program *p, ino_t inode, uint64_t cookie, uint32_t ifindex,
+void program_moved(struct program *p, ino_t inode, int nsid, uint64_t cookie, uint32_t ifindex,
 		   const char *interface);
 void program_drop(struct core *core, struct program *p);
+/* program_doubt() - it may have lost its device, or the device it: have a sweep look soon. */
+void program_doubt(struct core *core, struct program *p);
 
 /*
  * To take a program away is three steps, as in a method: program_leave() (loop), program_remove()
@@ -202,6 +212,12 @@ struct sock *sock_at(const struct core *core, uint32_t program, uint32_t queue);
 void sock_drop(struct core *core, struct sock *s, Xskd__EventKind kind, const char *why);
 /* sock_drop_pending() - those that @conn should have bound; 0: those whose time is over. */
 void sock_drop_pending(struct core *core, uint64_t conn);
+/* sock_hold() - it was handed to that process, over the connection @conn with the fd @sock. */
+void sock_hold(struct core *core, struct sock *s, int sock, pid_t pid, uint64_t conn);
+/* sock_doubt() - a process has ended, or with @holder NULL a connection: look at its sockets. */
+void sock_doubt(struct core *core, struct holder *holder, uint64_t conn);
+/* sock_forget_waiting() - let go of what was kept for a process that has not come in time. */
+void sock_forget_waiting(struct core *core);
 /*
  * sock_drop_stale() - those at this place that are not of @group: they have ended unseen, as a
  * newer socket's taking the place has proved.

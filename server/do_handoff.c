@@ -245,6 +245,12 @@ static int resume(struct call *call)
 	job->umem_fd = fcntl(memfd, F_DUPFD_CLOEXEC, 3);
 	if (job->umem_fd < 0)
 		return fault_sys(&call->fault, errno, "cannot hand the kept UMEM out again");
+	for (size_t i = 0; i < job->spec.n; i++) {
+		struct sock *s = sock_find(call->core, job->socks[i]);
+
+		sock_hold(call->core, s, call->peer.sock, call->peer.pid, call->peer.conn);
+		s->m->uid = call->peer.uid;
+	}
 	return fill_reply(call);
 }
 
@@ -437,7 +443,7 @@ static int note(struct call *call, const struct lease *l, size_t i)
 	if (!s)
 		return -ENOMEM;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	s->conn = call->peer.conn;
+	sock_hold(call->core, s, call->peer.sock, call->peer.pid, call->peer.conn);
 	s->wish = call->req->hand_off_socket->zero_copy;
 	s->multi_buffer = job->spec.multi_buffer;
 	s->deadline = now.tv_sec + BIND_WITHIN;

@@ -364,6 +364,7 @@ static int write_program(struct call *call)
 	const struct program noted = {
 		.m = job->program,
 		.inode = job->queue_mode ? call->core->inode : job->inode,
+		.nsid = job->queue_mode ? -1 : job->nsid,
 		.served = job->served,
 	};
 	Xskd__StateFile file;
@@ -406,8 +407,9 @@ static int grant_enter(struct call *call)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
 	l->address = job->dev.address;
 	if (p)
-		program_moved(p, lease_inode(core, l), job->queue_mode ? core->cookie : job->cookie,
-			      l->m->ifindex, l->m->device);
+		program_moved(p, lease_inode(core, l), job->queue_mode ? -1 : job->nsid,
+			      job->queue_mode ? core->cookie : job->cookie, l->m->ifindex,
+			      l->m->device);
 	else
 		p = program_at(core, lease_inode(core, l), l->m->device); /* loaded meanwhile */
 	lease_serve(core, l, p && !p->leaving ? p : NULL);

@@ -18,6 +18,7 @@ struct map {
 	uint64_t cookie;
 	Xskd__Program *m; /* a copy, for the state file */
 	ino_t inode;
+	int nsid;
 };
 
 static int map_shape(struct call *call)
@@ -101,6 +102,7 @@ static int map_check(struct call *call)
 	job->lease = l->m->id;
 	job->cookie = l->m->netns_cookie;
 	job->inode = p->inode;
+	job->nsid = p->nsid;
 	job->m = message_clone(p->m);
 	return job->m ? 0 : fault_sys(&call->fault, ENOMEM, "cannot give the map");
 }
@@ -108,7 +110,9 @@ static int map_check(struct call *call)
 static int map_note(struct call *call)
 {
 	struct map *job = call->job;
-	struct program noted = { .m = job->m, .inode = job->inode, .served = job->cookie };
+	struct program noted = {
+		.m = job->m, .inode = job->inode, .nsid = job->nsid, .served = job->cookie
+	};
 	Xskd__StateFile file;
 	char name[16];
 

@@ -17,6 +17,7 @@
 struct load {
 	int netns_fd, object_fd; /* -1: none */
 	ino_t inode;
+	int nsid;
 	uint64_t cookie;
 	struct instance_constant *constants;
 	struct instance instance;
@@ -57,7 +58,7 @@ static int load_shape(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot load a program");
-	job->netns_fd = job->object_fd = -1;
+	job->netns_fd = job->object_fd = job->nsid = -1;
 	job->instance = INSTANCE_INIT;
 	call->job = job;
 	err = shape_interface(call, req->interface);
@@ -126,7 +127,7 @@ static int describe(struct call *call, const struct device *dev, enum instance_m
 
 static int save(struct call *call, const struct load *job)
 {
-	const struct program noted = { .m = job->program, .inode = job->inode };
+	const struct program noted = { .m = job->program, .inode = job->inode, .nsid = job->nsid };
 	Xskd__StateFile file;
 	char name[16];
 
@@ -181,12 +182,11 @@ static int load_make(struct call *call)
 {
 	struct load *job = call->job;
 	cleanup(netns_done) struct netns ns = NETNS_OF(call->core->gate, job->netns_fd);
-	int nsid;
 	/*
 	 * A number for the namespace, so that the kernel's news of its devices reach us
 	 * (monitor.h).
 	 */
-	int err = job->netns_fd < 0 ? 0 : netns_nsid(job->netns_fd, &nsid);
+	int err = job->netns_fd < 0 ? 0 : netns_nsid(job->netns_fd, &job->nsid);
 
 	if (err < 0)
 		return fault_sys(&call->fault, -err, "cannot give the network namespace a number");
@@ -224,6 +224,7 @@ static int load_enter(struct call *call)
 
 	if (!p)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the program");
+	p->nsid = job->nsid;
 	note_subject(call, "", p->m->interface, p->m->id);
 	program_serve(call->core, p);
 	return reply_program(call, p->m);

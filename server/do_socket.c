@@ -80,7 +80,7 @@ const struct method method_release_socket = {
 static int list_begin(struct call *call)
 {
 	if (call->peer.admin || sweep_due(call->core))
-		call->job = sweep_new(call->core); /* NULL: nothing to look at */
+		call->job = sweep_new(call->core, true); /* NULL: nothing to look at */
 	return 0;
 }
 

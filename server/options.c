@@ -40,6 +40,7 @@ static const struct options defaults = {
 		.sockets_per_lease = 256,
 		.umem_bytes_per_lease = 1024ULL * 1024 * 1024,
 		.transient_grace = 60,
+		.kept_seconds = 600,
 	},
 };
 
@@ -69,6 +70,7 @@ static const struct number limit_numbers[] = {
 	LIMIT("socketsPerLease", sockets_per_lease, false, 1, 4096),
 	LIMIT("umemBytesPerLease", umem_bytes_per_lease, true, 4096, INT64_MAX),
 	LIMIT("transientGraceSeconds", transient_grace, false, 1, 86400),
+	LIMIT("keptSeconds", kept_seconds, false, 1, 604800),
 };
 
 static const struct number top_numbers[] = {

@@ -53,6 +53,7 @@ struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, in
 	}
 	p->m = m;
 	p->inode = inode;
+	p->nsid = -1;
 	p->map_fd = map_fd;
 	/* Loaded or found by a new daemon: either way, whoever loaded it may be about to use it. */
 	p->spared = seconds() + core->limits.transient_grace + 1; /* of a second that has begun */
@@ -63,12 +64,13 @@ struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, in
 	return p;
 }
 
-void program_moved(struct program *p, ino_t inode, uint64_t cookie, uint32_t ifindex,
+void program_moved(struct program *p, ino_t inode, int nsid, uint64_t cookie, uint32_t ifindex,
 		   const char *interface)
 {
 	char *name = strdup(interface);
 
 	p->inode = inode;
+	p->nsid = nsid;
 	p->m->netns_cookie = cookie;
 	p->m->ifindex = ifindex;
 	if (!name)
@@ -92,6 +94,12 @@ void program_drop(struct core *core, struct program *p)
 	}
 	index_remove(&core->programs, &id);
 	program_free(p);
+}
+
+void program_doubt(struct core *core, struct program *p)
+{
+	p->doubt = 1;
+	core->look(core->arg);
 }
 
 void program_serve(struct core *core, const struct program *p)
@@ -152,4 +160,5 @@ void program_file(const struct program *p, Xskd__StateFile *out)
 	out->program = p->m;
 	out->netns_inode = p->inode;
 	out->served = p->served;
+	out->nsid = p->nsid;
 }

@@ -40,10 +40,10 @@ struct server {
 	struct lanes lanes;
 	struct conns conns;
 	struct watch listeners[LISTENERS];
-	struct watch news;
+	struct watch news, ends; /* ends: of processes that hold sockets */
 	struct watch gate_end;
 	struct gate *gate;
-	uv_timer_t tick, farewell;
+	uv_timer_t tick, look, farewell;
 	uv_signal_t signals[2];
 	uint64_t end_at; /* of the loop's clock: no later than that, once it is stopping */
 	int spare;       /* given up for a moment when the table of fds is full */
@@ -67,6 +67,23 @@ static void reap(void *arg, struct fdset *fds)
 	struct server *s = arg;
 
 	lanes_reap(&s->lanes, fds);
+}
+
+static void on_look(uv_timer_t *timer);
+
+static void look(void *arg)
+{
+	struct server *s = arg;
+
+	if (!s->left)
+		uv_timer_start(&s->look, on_look, 0, 0);
+}
+
+static bool connected(void *arg, uint64_t cookie)
+{
+	const struct server *s = arg;
+
+	return conns_has(&s->conns, cookie);
 }
 
 /* ---- accepting ---- */
@@ -125,10 +142,32 @@ static void sweep_run(void *arg)
 static void sweep_ran(void *arg)
 {
 	struct server *s = arg;
+	int delay;
 
 	sweep_note(&s->core, s->sweep);
 	sweep_free(steal_ptr(&s->sweep));
 	s->sweeping = false;
+	delay = sweep_delay(&s->core);
+	if (delay >= 0 && !s->left)
+		uv_timer_start(&s->look, on_look, (uint64_t)delay, 0);
+}
+
+/* One at a time: behind it, sweep_ran() sees to the doubts that have arisen meanwhile. */
+static void sweep_start(struct server *s, bool all)
+{
+	if (s->sweeping)
+		return;
+	s->sweep = sweep_new(&s->core, all);
+	if (!s->sweep)
+		return;
+	s->sweeping = lanes_work(&s->lanes, sweep_run, sweep_ran, s);
+	if (!s->sweeping)
+		sweep_free(steal_ptr(&s->sweep));
+}
+
+static void on_look(uv_timer_t *timer)
+{
+	sweep_start(timer->data, false);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -138,14 +177,8 @@ static void on_tick(uv_timer_t *timer)
 	audit_flush(s->audit);
 	conns_tick(&s->conns);
 	sock_drop_pending(&s->core, 0);
-	if (s->sweeping)
-		return;
-	s->sweep = sweep_new(&s->core);
-	if (!s->sweep)
-		return;
-	s->sweeping = lanes_work(&s->lanes, sweep_run, sweep_ran, s);
-	if (!s->sweeping)
-		sweep_free(steal_ptr(&s->sweep));
+	sock_forget_waiting(&s->core);
+	sweep_start(s, true);
 }
 
 static void on_news(uv_poll_t *poll, int status, int events)
@@ -155,6 +188,18 @@ static void on_news(uv_poll_t *poll, int status, int events)
 	(void)status;
 	(void)events;
 	monitor_read(w->fd, &w->server->core);
+}
+
+static void on_ends(uv_poll_t *poll, int status, int events)
+{
+	struct watch *w = poll->data;
+	struct core *core = &w->server->core;
+	struct holder *holder;
+
+	(void)status;
+	(void)events;
+	while ((holder = holders_ended(&core->holders)))
+		sock_doubt(core, holder, 0);
 }
 
 /* ---- the end ---- */
@@ -182,7 +227,9 @@ static void leave(struct server *s)
 	conns_close(&s->conns);
 	watch_stop(&s->news);
 	watch_stop(&s->gate_end);
+	watch_stop(&s->ends);
 	uv_close((uv_handle_t *)&s->tick, NULL);
+	uv_close((uv_handle_t *)&s->look, NULL);
 	uv_close((uv_handle_t *)&s->farewell, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);
@@ -260,6 +307,17 @@ static int watch_start(struct server *s, struct watch *w, int fd, uv_poll_cb fn,
 	return err < 0 ? fault_sys(fault, -err, "cannot watch a file descriptor") : 0;
 }
 
+/* The set stays the core's; what the loop waits for is a copy. */
+static int watch_holders(struct server *s, struct fault *fault)
+{
+	int err = holders_open(&s->core.holders);
+	int fd = err < 0 ? -1 : fcntl(s->core.holders.epoll, F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return fault_sys(fault, err ? -err : errno, "cannot watch processes");
+	return watch_start(s, &s->ends, fd, on_ends, fault);
+}
+
 /* 8,192 connections and as many programs do not fit the usual soft limit of 1,024. */
 static void raise_limit(void)
 {
@@ -302,6 +360,8 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 	core_init(&s->core, o->bpf_dir, &o->limits, &state, s->audit);
 	s->core.deliver = deliver;
 	s->core.reap = reap;
+	s->core.look = look;
+	s->core.connected = connected;
 	s->core.arg = s;
 	if (!err)
 		err = know_oneself(&s->core, fault);
@@ -332,6 +392,8 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 	if (!err)
 		err = watch_start(s, &s->gate_end, end, on_gate_end, fault);
 	if (!err)
+		err = watch_holders(s, fault);
+	if (!err)
 		err = listen_open(o->run_dir, listeners, fault);
 	if (err < 0)
 		return err;
@@ -353,8 +415,9 @@ static void init_handles(struct server *s)
 {
 	uv_loop_init(&s->loop);
 	uv_timer_init(&s->loop, &s->tick);
+	uv_timer_init(&s->loop, &s->look);
 	uv_timer_init(&s->loop, &s->farewell);
-	s->tick.data = s->farewell.data = s;
+	s->tick.data = s->look.data = s->farewell.data = s;
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++) {
 		uv_signal_init(&s->loop, &s->signals[i]);
 		s->signals[i].data = s;
@@ -376,7 +439,7 @@ int server_run(const struct options *options, struct fault *fault)
 	snprintf(workers, sizeof(workers), "%u", options->workers);
 	setenv("UV_THREADPOOL_SIZE", workers, 1); /* libuv's only way to be told */
 	s->run_lock = s->bpf_lock = -1;
-	s->news.fd = s->gate_end.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
+	s->news.fd = s->gate_end.fd = s->ends.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	init_handles(s);
 	lanes_init(&s->lanes, &s->loop, options->workers, options->limits.workers_per_netns);

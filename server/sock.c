@@ -2,12 +2,14 @@
 /*
  * The ledger of sockets that were handed out: see core.h. It says who asked for what and since
  * when. The kernel does not tell when a socket's last holder closes it; that is found out by
- * looking whether it is still in its map (xsk_held()).
+ * looking whether it is still in its map (xsk_held()): once a second, and at once when the process
+ * or the connection has ended that it went to.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "core.h"
+#include "log.h"
 
 struct sock *sock_find(const struct core *core, uint64_t id)
 {
@@ -23,6 +25,14 @@ struct sock *sock_at(const struct core *core, uint32_t program, uint32_t queue)
 			return s;
 	}
 	return NULL;
+}
+
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
 }
 
 /* The close of a bound socket blocks for a grace period: never on this thread. */
@@ -41,6 +51,7 @@ static void reap(struct core *core, struct sock *s)
 static void sock_free(struct core *core, struct sock *s)
 {
 	reap(core, s);
+	holder_put(&core->holders, s->holder);
 	xskd__socket__free_unpacked(s->m, NULL);
 	free(s);
 }
@@ -62,6 +73,7 @@ struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd
 	s->group = m->id;
 	s->fd = fd;
 	s->memfd = memfd;
+	s->waits = m->kept ? seconds() : 0; /* until sock_hold() */
 	if (index_add(&core->socks, &m->id, s) < 0) {
 		sock_free(core, s);
 		return NULL;
@@ -107,17 +119,91 @@ void sock_drop(struct core *core, struct sock *s, Xskd__EventKind kind, const ch
 
 void sock_drop_pending(struct core *core, uint64_t conn)
 {
-	struct timespec now;
+	time_t now = seconds();
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	for (size_t i = core->socks.n; i--;) {
 		struct sock *s = core->socks.at[i];
 
 		if (s->m->state != XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND)
 			continue;
-		if (conn ? s->conn == conn : s->deadline < now.tv_sec)
+		if (conn ? s->conn == conn : s->deadline < now)
 			sock_drop(core, s, XSKD__EVENT_KIND__EVENT_UNKNOWN, NULL);
 	}
+}
+
+/* ---- who holds it ---- */
+
+void sock_hold(struct core *core, struct sock *s, int sock, pid_t pid, uint64_t conn)
+{
+	holder_put(&core->holders, s->holder);
+	s->holder = holder_get(&core->holders, sock, pid, conn);
+	s->conn = conn;
+	s->m->pid = pid;
+	s->waits = s->m->kept && !s->holder ? seconds() : 0;
+}
+
+void sock_doubt(struct core *core, struct holder *holder, uint64_t conn)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < core->socks.n; i++) {
+		struct sock *s = core->socks.at[i];
+
+		if (holder ? s->holder != holder : s->conn != conn)
+			continue;
+		if (holder) {
+			s->holder = NULL;
+			holder_put(&core->holders, holder);
+		}
+		/* Our copy keeps its place in the map: there is nothing to be seen. */
+		if (s->m->kept && !s->holder)
+			s->waits = seconds();
+		if (s->fd >= 0)
+			continue;
+		s->doubt = 1;
+		any = true;
+	}
+	if (any)
+		core->look(core->arg);
+}
+
+/* From now on it is a socket like others: whoever may still have it goes on receiving. */
+static void forget(struct core *core, struct sock *s)
+{
+	log_info(
+		"socket of queue %u of '%s' is kept no longer: no process of '%s' has asked for it "
+		"in %u seconds",
+		s->m->queue, s->m->interface, s->m->container, core->limits.kept_seconds);
+	s->m->kept = false;
+	s->waits = 0;
+	s->doubt = 1;
+	reap(core, s);
+}
+
+/*
+ * In device mode a kept socket keeps the pod's namespace alive, and with it the lease. So this is
+ * what ends them both, where a pod has ended without a CNI DEL.
+ */
+void sock_forget_waiting(struct core *core)
+{
+	time_t now = seconds();
+	bool any = false;
+
+	for (size_t i = 0; i < core->socks.n; i++) {
+		struct sock *s = core->socks.at[i];
+		const struct lease *l = lease_find(core, s->lease);
+
+		if (!s->waits || now - s->waits < (time_t)core->limits.kept_seconds)
+			continue;
+		if (l && core->connected(core->arg, l->m->netns_cookie)) {
+			s->waits = now; /* the pod is there */
+			continue;
+		}
+		forget(core, s);
+		any = true;
+	}
+	if (any)
+		core->look(core->arg);
 }
 
 void sock_drop_stale(struct core *core, uint32_t program, uint32_t queue, uint64_t group)

@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sweep.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "instance.h"
 #include "log.h"
+#include "netns.h"
+
+/*
+ * Looks at 0, 10, 20, 40, 80 ms: a process that ends closes its connection before or after its
+ * sockets, and each of those takes the kernel some 10 ms. A namespace takes longer: see
+ * core_netns_gone().
+ */
+#define SOCK_LOOKS    5
+#define PROGRAM_LOOKS 10
+#define DELAY_MAX     1000 /* ms; what there is to be seen later than that, the next tick sees */
 
 struct place {
 	uint64_t sock;
@@ -15,9 +27,12 @@ struct place {
 
 /* A program to be looked at. */
 struct candidate {
-	uint32_t id;
+	uint32_t id, ifindex;
+	int nsid;
 	bool over; /* transient, and leaving; else only its device has gone, perhaps */
 	bool removed;
+	bool detached;    /* ... by somebody else, for its device is there */
+	uint32_t foreign; /* what is attached there now; 0: nothing */
 };
 
 struct sweep {
@@ -47,12 +62,21 @@ static int find_map(struct sweep *sweep, const struct core *core, uint32_t progr
 	return 0;
 }
 
-static void add_sockets(struct sweep *sweep, const struct core *core)
+/* What is looked at now is looked at in vain at most so many times. */
+static unsigned int doubt_less(unsigned int doubt, unsigned int looks)
+{
+	return doubt && doubt < looks ? doubt + 1 : 0;
+}
+
+static void add_sockets(struct sweep *sweep, const struct core *core, bool all)
 {
 	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
+		struct sock *s = core->socks.at[i];
 		struct place *place = &sweep->places[sweep->n_places];
 
+		if (!all && !s->doubt)
+			continue;
+		s->doubt = doubt_less(s->doubt, SOCK_LOOKS);
 		if (s->m->state == XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND || s->fd >= 0 ||
 		    find_map(sweep, core, s->m->program_id, &place->map) < 0)
 			continue;
@@ -66,19 +90,52 @@ static void add_sockets(struct sweep *sweep, const struct core *core)
  * One that is over must get no lease while the worker is at it, so it is leaving; one without a
  * device gets none anyway.
  */
-static void add_programs(struct sweep *sweep, const struct core *core)
+static void add_programs(struct sweep *sweep, const struct core *core, bool all)
 {
 	for (size_t i = 0; i < core->programs.n; i++) {
 		struct program *p = core->programs.at[i];
 		bool over = program_is_over(p) && program_leave(p);
 
-		if (over || (!p->leaving && !p->holds && (!p->m->ifindex || core->recheck)))
-			sweep->candidates[sweep->n_candidates++] =
-				(struct candidate){ .id = p->m->id, .over = over };
+		if (!all && !over && !p->doubt)
+			continue;
+		p->doubt = doubt_less(p->doubt, PROGRAM_LOOKS);
+		if (over || (!p->leaving && !p->holds))
+			sweep->candidates[sweep->n_candidates++] = (struct candidate){
+				.id = p->m->id,
+				.ifindex = p->m->ifindex,
+				.nsid = p->nsid,
+				.over = over,
+			};
 	}
 }
 
-struct sweep *sweep_new(struct core *core)
+static int delay_of(unsigned int doubt)
+{
+	int delay = doubt > 1 ? 5 << (doubt - 1) : 0;
+
+	return delay < DELAY_MAX ? delay : DELAY_MAX;
+}
+
+int sweep_delay(const struct core *core)
+{
+	int least = -1;
+
+	for (size_t i = 0; i < core->socks.n; i++) {
+		const struct sock *s = core->socks.at[i];
+
+		if (s->doubt && (least < 0 || delay_of(s->doubt) < least))
+			least = delay_of(s->doubt);
+	}
+	for (size_t i = 0; i < core->programs.n; i++) {
+		const struct program *p = core->programs.at[i];
+
+		if (p->doubt && (least < 0 || delay_of(p->doubt) < least))
+			least = delay_of(p->doubt);
+	}
+	return least;
+}
+
+struct sweep *sweep_new(struct core *core, bool all)
 {
 	size_t n = core->socks.n;
 	struct sweep *sweep = n || core->programs.n ? calloc(1, sizeof(*sweep)) : NULL;
@@ -91,9 +148,8 @@ struct sweep *sweep_new(struct core *core)
 	sweep->places = calloc(n + 1, sizeof(*sweep->places));
 	sweep->candidates = calloc(core->programs.n + 1, sizeof(*sweep->candidates));
 	if (sweep->maps && sweep->programs && sweep->places && sweep->candidates) {
-		add_sockets(sweep, core);
-		add_programs(sweep, core);
-		core->recheck -= core->recheck > 0;
+		add_sockets(sweep, core, all);
+		add_programs(sweep, core, all);
 	}
 	if (!sweep->n_places && !sweep->n_candidates) {
 		sweep_free(sweep);
@@ -113,12 +169,28 @@ bool sweep_due(const struct core *core)
 	return ms >= 100;
 }
 
-/* Return: false, it is needed; or it could not be removed, and the next sweep tries again. */
-static bool remove_candidate(const struct core *core, const struct candidate *c)
+/*
+ * A link that was detached looks like one whose device has gone, and a pin that was removed has
+ * detached it: either way it is the device that tells what happened.
+ */
+static bool is_attached(const struct core *core, struct candidate *c)
 {
-	uint32_t ifindex;
+	struct device dev;
+	uint32_t ifindex = 0;
+	int err = instance_ifindex(core->bpf_dir, c->id, &ifindex);
 
-	if (!c->over && (instance_ifindex(core->bpf_dir, c->id, &ifindex) < 0 || ifindex))
+	if (ifindex || (err < 0 && err != -ENOENT))
+		return true;
+	c->detached = c->ifindex && device_find_at(c->nsid, c->ifindex, &dev) == 0 &&
+		      dev.xdp_prog_id != c->id;
+	c->foreign = c->detached ? dev.xdp_prog_id : 0;
+	return false;
+}
+
+/* Return: false, it is needed; or it could not be removed, and the next sweep tries again. */
+static bool remove_candidate(const struct core *core, struct candidate *c)
+{
+	if (!c->over && is_attached(core, c))
 		return false;
 	return program_remove(core, c->id) == 0;
 }
@@ -140,6 +212,33 @@ void sweep_look(struct sweep *sweep)
 	}
 }
 
+static void note_end(struct core *core, struct program *p, const struct candidate *c)
+{
+	char why[128] = "its XDP program was detached by somebody else";
+
+	if (c->foreign)
+		snprintf(why, sizeof(why),
+			 "its XDP program was detached by somebody else, program %u is there now",
+			 c->foreign);
+	if (c->over)
+		log_info("program %u has gone from '%s': it has no lease to serve", p->m->id,
+			 p->m->interface);
+	else if (c->detached)
+		log_warning("program %u of '%s': %s: clearing up after it", p->m->id,
+			    p->m->interface, why);
+	else
+		log_info("program %u: its device '%s' has gone", p->m->id, p->m->interface);
+	for (size_t i = 0; i < core->leases.n && c->detached; i++) {
+		const struct lease *l = core->leases.at[i];
+
+		if (l->m->program_id == c->id)
+			watch_tell(core, XSKD__EVENT_KIND__EVENT_PROGRAM_LOST, l, NULL, why);
+	}
+	if (!c->over)
+		metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
+	program_drop(core, p);
+}
+
 void sweep_note(struct core *core, const struct sweep *sweep)
 {
 	clock_gettime(CLOCK_MONOTONIC, &core->swept);
@@ -155,16 +254,8 @@ void sweep_note(struct core *core, const struct sweep *sweep)
 		const struct candidate *c = &sweep->candidates[i];
 		struct program *p = c->removed ? program_find(core, c->id) : NULL;
 
-		if (!p)
-			continue;
-		if (c->over)
-			log_info("program %u has gone from '%s': it has no lease to serve",
-				 p->m->id, p->m->interface);
-		else
-			log_info("program %u: its device '%s' has gone", p->m->id, p->m->interface);
-		if (!c->over)
-			metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
-		program_drop(core, p);
+		if (p)
+			note_end(core, p, c);
 	}
 }
 

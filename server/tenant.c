@@ -72,6 +72,13 @@ struct tenant *tenant_join(struct index *tenants, const struct limits *limits, u
 	return t;
 }
 
+bool tenant_is_connected(const struct index *tenants, uint64_t cookie)
+{
+	const struct tenant *t = index_find(tenants, &cookie);
+
+	return t && t->conns;
+}
+
 void tenant_leave(struct index *tenants, struct tenant *t)
 {
 	if (!t)

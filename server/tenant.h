@@ -21,6 +21,9 @@ bool tenants_tick(struct index *tenants, const struct limits *limits);
 /* tenant_join() - one connection more. Return: NULL, it has too many, or there is no memory. */
 struct tenant *tenant_join(struct index *tenants, const struct limits *limits, uint64_t cookie);
 
+/* tenant_is_connected() - whether it has a connection. */
+bool tenant_is_connected(const struct index *tenants, uint64_t cookie);
+
 /* tenant_leave() - one less (@t may be NULL); its calls may still be under way. */
 void tenant_leave(struct index *tenants, struct tenant *t);
 

@@ -464,6 +464,8 @@ enum xskd_event_kind {
 	XSKD_EVENT_LEASE_REVOKED = 4,
 	XSKD_EVENT_LEASE_GRANTED = 5,
 	XSKD_EVENT_SOCKET_RELEASED = 6,
+	XSKD_EVENT_PROGRAM_LOST = 7,   /* its device has no program of xskd's any more */
+	XSKD_EVENT_DEVICE_CHANGED = 8, /* renamed, or with another MTU or number of queues */
 };
 
 struct xskd_event {

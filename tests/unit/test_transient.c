@@ -411,7 +411,7 @@ static void a_sweep_that_is_not_run_changes_nothing(void **state)
 
 	(void)state;
 	expire(id);
-	sweep = sweep_new(&w.core);
+	sweep = sweep_new(&w.core, true);
 	assert_non_null(sweep);
 	assert_int_equal(grant_code(w.pod_a, "a", "net1", "host0", QUEUES(1)), XSKD__CODE__OK);
 	assert_int_equal(leases_of(id), 0);
