@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#define RUN_DIR    "/run/xskd"
 #define TIMEOUT_MS 5000
 
 void ctl_init(struct ctl *ctl)
@@ -94,7 +93,7 @@ static int open_below(const struct ctl *ctl, enum ctl_side side, struct xskd **o
 {
 	cleanup(freep) char *path = NULL;
 
-	if (asprintf(&path, "%s/%s/xskd.sock", ctl->run_dir ? ctl->run_dir : RUN_DIR,
+	if (asprintf(&path, "%s/%s/xskd.sock", ctl->run_dir ? ctl->run_dir : CTL_RUN_DIR,
 		     side == CTL_ADMIN ? "admin" : "pod") < 0) {
 		path = NULL; /* asprintf() left it undefined */
 		*out = NULL;
@@ -122,19 +121,24 @@ static int fall_back(struct ctl *ctl, int err)
 	return pod_err;
 }
 
-int ctl_connect(struct ctl *ctl, enum ctl_side side)
+int ctl_reach(struct ctl *ctl, enum ctl_side side)
 {
 	int err;
 
-	if (ctl->socket) {
-		err = xskd_open(ctl->socket, ctl->timeout_ms, &ctl->x);
-	} else if (!ctl->run_dir && secure_getenv(XSKD_SOCKET_ENV)) {
-		err = xskd_open(NULL, ctl->timeout_ms, &ctl->x);
-	} else {
-		err = open_below(ctl, side, &ctl->x);
-		if (side == CTL_ADMIN && (err == -EACCES || err == -ENOENT))
-			err = fall_back(ctl, err);
-	}
+	if (ctl->socket)
+		return xskd_open(ctl->socket, ctl->timeout_ms, &ctl->x);
+	if (!ctl->run_dir && secure_getenv(XSKD_SOCKET_ENV))
+		return xskd_open(NULL, ctl->timeout_ms, &ctl->x);
+	err = open_below(ctl, side, &ctl->x);
+	if (side == CTL_ADMIN && (err == -EACCES || err == -ENOENT))
+		err = fall_back(ctl, err);
+	return err;
+}
+
+int ctl_connect(struct ctl *ctl, enum ctl_side side)
+{
+	int err = ctl_reach(ctl, side);
+
 	if (err < 0) {
 		ctl_failed(ctl, err);
 		return CTL_UNREACHABLE;

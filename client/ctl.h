@@ -14,6 +14,8 @@
 #include "output.h"
 #include "util.h"
 
+#define CTL_RUN_DIR "/run/xskd" /* where --run-dir is not given */
+
 enum ctl_exit {
 	CTL_OK = 0,
 	CTL_FAILED = 1,
@@ -88,7 +90,10 @@ enum ctl_side {
 	CTL_POD,
 };
 
-/* ctl_connect() - open ctl->x. Return: CTL_OK or CTL_UNREACHABLE, after a message. */
+/* ctl_reach() - open ctl->x. Return: 0, or a negative errno: xskd_error(ctl->x) says why. */
+must_check int ctl_reach(struct ctl *ctl, enum ctl_side side);
+
+/* ctl_connect() - likewise. Return: CTL_OK or CTL_UNREACHABLE, after a message. */
 must_check int ctl_connect(struct ctl *ctl, enum ctl_side side);
 
 /*
@@ -150,6 +155,7 @@ int cmd_socket_list(struct ctl *ctl, int argc, char **argv);
 int cmd_stats(struct ctl *ctl, int argc, char **argv);
 int cmd_receive(struct ctl *ctl, int argc, char **argv);
 int cmd_exec(struct ctl *ctl, int argc, char **argv);
+int cmd_doctor(struct ctl *ctl, int argc, char **argv);
 int cmd_watch(struct ctl *ctl, int argc, char **argv);
 
 #endif

@@ -89,6 +89,14 @@ static const struct command commands[] = {
 	  "Take a hand-off and start a program that inherits its sockets",
 	  "  --unbound              sockets without memory, rings and bind\n" HELP_HANDOFF,
 	  cmd_exec },
+	{ "doctor", "[--quiet] [--bpf-dir DIR] [--cni-bin-dir DIR] [--cni-conf-dir DIR]",
+	  "Say what is wrong on this node, and what to do about it",
+	  "  --quiet                only what is not ok\n"
+	  "  --bpf-dir DIR          pinned programs; default: where the daemon has them\n"
+	  "  --cni-bin-dir DIR      default: /opt/cni/bin, else /usr/lib/cni\n"
+	  "  --cni-conf-dir DIR     default: /etc/cni/net.d\n"
+	  "\nExit status: 0 nothing worse than a note, 1 warnings or problems, 2 wrong usage.\n",
+	  cmd_doctor },
 	{ "watch", "", "Print events as they come", NULL, cmd_watch },
 	{ "help", "[COMMAND]", "Say how xskctl, or a command, is used", NULL, cmd_help },
 	{ "version", "", "Show the versions of xskctl and libxskd", NULL, cmd_version },

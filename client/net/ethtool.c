@@ -8,6 +8,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#define STRINGS_MAX 1024  /* features that a kernel may know: it has some 70 */
+#define TABLE_MAX   65536 /* entries; what a driver says is not taken at its word */
+
 int ethtool_open(void)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -23,13 +26,27 @@ int ethtool_call(int fd, const char *device, void *data)
 	return ioctl(fd, SIOCETHTOOL, &request) < 0 ? -errno : 0;
 }
 
+static void get_info(int fd, const char *device, struct ethtool_drvinfo *out)
+{
+	*out = (struct ethtool_drvinfo){ .cmd = ETHTOOL_GDRVINFO };
+	if (ethtool_call(fd, device, out) < 0)
+		out->bus_info[0] = out->driver[0] = '\0';
+}
+
 void ethtool_bus(int fd, const char *device, char out[ETHTOOL_BUSINFO_LEN])
 {
-	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ethtool_drvinfo info;
 
-	if (ethtool_call(fd, device, &info) < 0)
-		info.bus_info[0] = '\0';
+	get_info(fd, device, &info);
 	snprintf(out, ETHTOOL_BUSINFO_LEN, "%.*s", ETHTOOL_BUSINFO_LEN - 1, info.bus_info);
+}
+
+void ethtool_driver(int fd, const char *device, char out[32])
+{
+	struct ethtool_drvinfo info;
+
+	get_info(fd, device, &info);
+	snprintf(out, 32, "%.31s", info.driver);
 }
 
 /* ---- channels ---- */
@@ -46,6 +63,15 @@ int ethtool_channels(int fd, const char *device, struct channels *out)
 	int err = get_channels(fd, device, &c);
 
 	*out = (struct channels){ c.rx_count, c.tx_count, c.combined_count };
+	return err;
+}
+
+int ethtool_max_channels(int fd, const char *device, struct channels *out)
+{
+	struct ethtool_channels c;
+	int err = get_channels(fd, device, &c);
+
+	*out = (struct channels){ c.max_rx, c.max_tx, c.max_combined };
 	return err;
 }
 
@@ -104,4 +130,79 @@ int ethtool_set_ntuple(int fd, const char *device, bool on)
 	flags.cmd = ETHTOOL_SFLAGS;
 	flags.data = on ? flags.data | ETH_FLAG_NTUPLE : flags.data & ~(uint32_t)ETH_FLAG_NTUPLE;
 	return ethtool_call(fd, device, &flags);
+}
+
+/* The place of @name among the features that this kernel knows. */
+static int find_feature(int fd, const char *device, const char *name, uint32_t *out)
+{
+	struct {
+		struct ethtool_sset_info head;
+		uint32_t size;
+	} count = { .head = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES } };
+	cleanup(freep) struct ethtool_gstrings *names = NULL;
+	int err = ethtool_call(fd, device, &count);
+
+	if (err < 0)
+		return err;
+	if (!count.head.sset_mask || count.size > STRINGS_MAX)
+		return -EOPNOTSUPP;
+	names = calloc(1, sizeof(*names) + (size_t)count.size * ETH_GSTRING_LEN);
+	if (!names)
+		return -ENOMEM;
+	names->cmd = ETHTOOL_GSTRINGS;
+	names->string_set = ETH_SS_FEATURES;
+	names->len = count.size;
+	err = ethtool_call(fd, device, names);
+	for (uint32_t i = 0; !err && i < names->len && i < count.size; i++) {
+		const char *at = (const char *)&names->data[(size_t)i * ETH_GSTRING_LEN];
+
+		if (strncmp(at, name, ETH_GSTRING_LEN) == 0) {
+			*out = i;
+			return 0;
+		}
+	}
+	return err ? err : -ENOENT;
+}
+
+int ethtool_feature(int fd, const char *device, const char *name, bool *out)
+{
+	struct {
+		struct ethtool_gfeatures head;
+		struct ethtool_get_features_block blocks[STRINGS_MAX / 32];
+	} features = { .head = { .cmd = ETHTOOL_GFEATURES, .size = STRINGS_MAX / 32 } };
+	uint32_t bit = 0;
+	int err = find_feature(fd, device, name, &bit);
+
+	if (!err)
+		err = ethtool_call(fd, device, &features);
+	if (!err)
+		*out = features.blocks[bit / 32].active & 1U << bit % 32;
+	return err;
+}
+
+int ethtool_spread_table(int fd, const char *device, uint32_t **out, size_t *out_n)
+{
+	struct ethtool_rxfh_indir size = { .cmd = ETHTOOL_GRXFHINDIR };
+	cleanup(freep) struct ethtool_rxfh_indir *table = NULL;
+	int err = ethtool_call(fd, device, &size);
+
+	if (err < 0)
+		return err;
+	if (!size.size || size.size > TABLE_MAX)
+		return -EOPNOTSUPP;
+	table = calloc(1, sizeof(*table) + size.size * sizeof(uint32_t));
+	*out = calloc(size.size, sizeof(uint32_t));
+	if (!table || !*out) {
+		free(*out);
+		return -ENOMEM;
+	}
+	table->cmd = ETHTOOL_GRXFHINDIR;
+	table->size = size.size;
+	err = ethtool_call(fd, device, table);
+	*out_n = table->size < size.size ? table->size : size.size;
+	if (err < 0)
+		free(*out);
+	else
+		memcpy(*out, table->ring_index, *out_n * sizeof(uint32_t));
+	return err;
 }

@@ -23,11 +23,24 @@ int ethtool_call(int fd, const char *device, void *data) must_check;
 /* ethtool_bus() - where the device sits, "0000:3b:00.0"; "" for one that is not hardware. */
 void ethtool_bus(int fd, const char *device, char out[ETHTOOL_BUSINFO_LEN]);
 
+/* ethtool_driver() - the name of its driver; "" where it does not tell. */
+void ethtool_driver(int fd, const char *device, char out[32]);
+
+/* ethtool_feature() - whether "rx-lro", say, is on; -ENOENT: the kernel knows none of that name. */
+int ethtool_feature(int fd, const char *device, const char *name, bool *out) must_check;
+
+/*
+ * ethtool_spread_table() - the queues to which RSS sends what no rule matches.
+ * @out: an array of @out_n, freed by the caller.
+ */
+int ethtool_spread_table(int fd, const char *device, uint32_t **out, size_t *out_n) must_check;
+
 struct channels {
 	uint32_t rx, tx, combined;
 };
 
 int ethtool_channels(int fd, const char *device, struct channels *out) must_check;
+int ethtool_max_channels(int fd, const char *device, struct channels *out) must_check;
 int ethtool_set_channels(int fd, const char *device, const struct channels *channels) must_check;
 
 /* ethtool_spread() - @n queues for receiving, in the way in which this driver counts them. */

@@ -222,6 +222,8 @@ static void take_xdp(struct link *link, struct rtattr *a)
 {
 	if (a->rta_type == IFLA_XDP_PROG_ID)
 		link->xdp_program = attr_u32(a);
+	if (a->rta_type == IFLA_XDP_ATTACHED && RTA_PAYLOAD(a))
+		link->xdp_attached = *(const uint8_t *)RTA_DATA(a);
 }
 
 static void take_attr(struct link *link, struct rtattr *a, bool *elsewhere)
@@ -270,6 +272,7 @@ static bool take_link(struct nlmsghdr *reply, struct link *link)
 	*link = (struct link){
 		.ifindex = (uint32_t)info->ifi_index,
 		.up = info->ifi_flags & IFF_UP,
+		.running = info->ifi_flags & IFF_RUNNING,
 		.promisc = info->ifi_flags & IFF_PROMISC,
 		.allmulti = info->ifi_flags & IFF_ALLMULTI,
 		.noarp = info->ifi_flags & IFF_NOARP,

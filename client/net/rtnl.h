@@ -28,13 +28,14 @@ struct rtnl {
 struct link {
 	char name[IFNAMSIZ];
 	uint32_t ifindex, mtu;
-	bool up, promisc, allmulti, noarp, loopback;
+	bool up, running, promisc, allmulti, noarp, loopback;
 	uint8_t mac[LINK_ADDRESS_MAX], permanent[LINK_ADDRESS_MAX];
 	size_t mac_len, permanent_len; /* permanent_len 0: it has none */
 	uint32_t master;               /* 0: none */
 	uint32_t lower;                /* of this namespace, which it is made on top of; 0: none */
 	char kind[16];                 /* "veth"; "": hardware */
-	uint32_t xdp_program;          /* 0: none */
+	uint32_t xdp_program;          /* 0: none, or several */
+	uint8_t xdp_attached;          /* XDP_ATTACHED_*: how */
 };
 
 /* rtnl_open() - in the calling thread's namespace. */

@@ -50,6 +50,9 @@ class Refused(Exception):
 class Nic:
     """What a NIC knows: rules by their places, groups of queues, whether it heeds the rules."""
 
+    # What is answered here; all else goes to the kernel's driver.
+    commands = (GFLAGS, SFLAGS, COUNT, RULE, ALL, DELETE, INSERT, GRSSH, SRSSH)
+
     def __init__(self, places=16, groups=True):
         self.places, self.can_group = places, groups
         self.rules, self.groups, self.ntuple = {}, {}, False
@@ -174,7 +177,7 @@ class Nic:
                 return os.pread(memory.fileno(), size, at)
             data, = struct.unpack('=Q', read(request + 16, 8))
             head = read(data, 8)
-            if u32(head, 0) not in (GFLAGS, SFLAGS, COUNT, RULE, ALL, DELETE, INSERT, GRSSH, SRSSH):
+            if u32(head, 0) not in self.commands:
                 return 0, CONTINUE
             try:
                 self.call(head, lambda size: read(data, size),
