@@ -135,25 +135,27 @@ int ethtool_set_ntuple(int fd, const char *device, bool on)
 /* The place of @name among the features that this kernel knows. */
 static int find_feature(int fd, const char *device, const char *name, uint32_t *out)
 {
-	struct {
+	union {
 		struct ethtool_sset_info head;
-		uint32_t size;
+		uint32_t words[sizeof(struct ethtool_sset_info) / sizeof(uint32_t) + 1];
 	} count = { .head = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES } };
 	cleanup(freep) struct ethtool_gstrings *names = NULL;
 	int err = ethtool_call(fd, device, &count);
+	uint32_t size;
 
 	if (err < 0)
 		return err;
-	if (!count.head.sset_mask || count.size > STRINGS_MAX)
+	size = count.head.data[0];
+	if (!count.head.sset_mask || size > STRINGS_MAX)
 		return -EOPNOTSUPP;
-	names = calloc(1, sizeof(*names) + (size_t)count.size * ETH_GSTRING_LEN);
+	names = calloc(1, sizeof(*names) + (size_t)size * ETH_GSTRING_LEN);
 	if (!names)
 		return -ENOMEM;
 	names->cmd = ETHTOOL_GSTRINGS;
 	names->string_set = ETH_SS_FEATURES;
-	names->len = count.size;
+	names->len = size;
 	err = ethtool_call(fd, device, names);
-	for (uint32_t i = 0; !err && i < names->len && i < count.size; i++) {
+	for (uint32_t i = 0; !err && i < names->len && i < size; i++) {
 		const char *at = (const char *)&names->data[(size_t)i * ETH_GSTRING_LEN];
 
 		if (strncmp(at, name, ETH_GSTRING_LEN) == 0) {
@@ -166,17 +168,18 @@ static int find_feature(int fd, const char *device, const char *name, uint32_t *
 
 int ethtool_feature(int fd, const char *device, const char *name, bool *out)
 {
-	struct {
-		struct ethtool_gfeatures head;
-		struct ethtool_get_features_block blocks[STRINGS_MAX / 32];
-	} features = { .head = { .cmd = ETHTOOL_GFEATURES, .size = STRINGS_MAX / 32 } };
+	cleanup(freep) struct ethtool_gfeatures *features =
+		calloc(1, sizeof(*features) + STRINGS_MAX / 32 * sizeof(features->features[0]));
 	uint32_t bit = 0;
-	int err = find_feature(fd, device, name, &bit);
+	int err = features ? find_feature(fd, device, name, &bit) : -ENOMEM;
 
+	if (err < 0)
+		return err;
+	features->cmd = ETHTOOL_GFEATURES;
+	features->size = STRINGS_MAX / 32;
+	err = ethtool_call(fd, device, features);
 	if (!err)
-		err = ethtool_call(fd, device, &features);
-	if (!err)
-		*out = features.blocks[bit / 32].active & 1U << bit % 32;
+		*out = features->features[bit / 32].active & 1U << bit % 32;
 	return err;
 }
 
