@@ -12,7 +12,7 @@ build_packages=(
     gcc libc6-dev meson ninja-build pkgconf
     clang bpftool                               # the kernel program and its skeleton
     protobuf-c-compiler libprotobuf-c-dev
-    libbpf-dev libelf-dev zlib1g-dev libxdp-dev libuv1-dev libjansson-dev
+    libbpf-dev libelf-dev zlib1g-dev libxdp-dev libuv1-dev libjansson-dev libhttp-parser-dev
 )
 
 # To compile and run what is in tests/, and for deploy/demo.sh.
@@ -25,6 +25,7 @@ test_packages=(
     clang-format libclang-rt-14-dev             # format; sanitizers and fuzzers with clang
     strace
     containerd runc busybox-static              # pods as a kubelet makes them
+    python3-prometheus-client                   # the metrics' parser
     python3-grpcio                              # CRI, by which it asks for them
     containernetworking-plugins                 # addresses, and partners in a chain
     golang-go golang-github-appc-cni-dev        # libcni, by which runtimes call plugins

@@ -46,6 +46,7 @@ struct program {
 	uint32_t holds;     /* calls under way that write its state file: it has to outlast them */
 	bool leaving;       /* a worker is taking it away: it serves nobody any more */
 	unsigned int doubt; /* see sweep.h */
+	struct seen seen;
 };
 
 struct lease {
@@ -68,6 +69,7 @@ struct sock {
 	struct holder *holder; /* whom it was handed to; NULL: has ended, or not to be seen */
 	time_t waits;          /* kept: since then (CLOCK_MONOTONIC) without a holder; else 0 */
 	unsigned int doubt;    /* see sweep.h */
+	struct seen seen;
 };
 
 /* A call is at work at this place of a program's map. */

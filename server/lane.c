@@ -134,9 +134,9 @@ static void work_ran(uv_work_t *uv, int status)
 
 /*
  * Workers take what there is in the order in which it came, so who could have all of them would: of
- * each pod only so much is put before them at a time, the rest waits here.
+ * each pod only so much is put before them at a time, the rest waits here. Return: whether it does.
  */
-static void work_add(struct work *work, struct lanes *lanes, uint64_t cookie)
+static bool work_add(struct work *work, struct lanes *lanes, uint64_t cookie)
 {
 	uint32_t most = cookie == REAPER ? lanes->reapers : lanes->per_netns;
 
@@ -146,10 +146,11 @@ static void work_add(struct work *work, struct lanes *lanes, uint64_t cookie)
 	work->next = NULL;
 	if (!work->share || work->share->running < most) {
 		work_start(work);
-		return;
+		return false;
 	}
 	*work->share->last = work;
 	work->share->last = &work->next;
+	return true;
 }
 
 /* ---- lanes ---- */
@@ -231,7 +232,8 @@ static void task_work(struct task *task, void (*fn)(void *arg), void (*done)(voi
 	task->work.fn = fn;
 	task->work.done = done;
 	task->work.arg = task;
-	work_add(&task->work, task->lanes, peer->admin ? 0 : peer->cookie);
+	if (work_add(&task->work, task->lanes, peer->admin ? 0 : peer->cookie))
+		metrics_limit(&task->call->core->metrics, LIMIT_WORKERS_PER_NETNS);
 }
 
 static void undo(void *task)
@@ -384,7 +386,7 @@ static bool add_job(struct lanes *lanes, uint64_t cookie, void (*fn)(void *arg),
 		.arg = arg,
 	};
 	lanes->running++;
-	work_add(&job->work, lanes, cookie);
+	(void)work_add(&job->work, lanes, cookie);
 	return true;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -72,39 +73,55 @@ int listen_dirs(const char *run_dir, int *out_lock, struct fault *fault)
 	return err ? err : listen_lock(run_dir, "--run-dir", out_lock, fault);
 }
 
-static int socket_path(const char *run_dir, enum listener which, struct sockaddr_un *out,
-		       struct fault *fault)
-{
-	out->sun_family = AF_UNIX;
-	if (snprintf(out->sun_path, sizeof(out->sun_path), "%s/%s/xskd.sock", run_dir,
-		     sockets[which].dir) >= (int)sizeof(out->sun_path))
-		return fault_set(
-			fault, XSKD__CODE__INVALID_ARGUMENT, ENAMETOOLONG,
-			"--run-dir '%s' is too long: the path of a Unix socket has at most %zu "
-			"characters",
-			run_dir, sizeof(out->sun_path) - 1);
-	return 0;
-}
-
 /* The run directory is locked: a socket that is there has nobody behind it any more. */
-static int bind_new(const struct sockaddr_un *addr, enum listener which, int *out,
-		    struct fault *fault)
+int listen_unix(const char *path, int type, mode_t mask, int *out, struct fault *fault)
 {
-	cleanup(close_fdp) int fd =
-		socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup(close_fdp) int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	mode_t before;
 	int bound;
 
 	if (fd < 0)
 		return fault_sys(fault, errno, "cannot make a Unix socket");
-	if (unlink(addr->sun_path) < 0 && errno != ENOENT)
-		return fault_sys(fault, errno, "cannot remove the old %s", addr->sun_path);
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return fault_set(
+			fault, XSKD__CODE__INVALID_ARGUMENT, ENAMETOOLONG,
+			"--run-dir is too long: the path of a Unix socket, '%s', has at most %zu "
+			"characters",
+			path, sizeof(addr.sun_path) - 1);
+	strcpy(addr.sun_path, path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return fault_sys(fault, errno, "cannot remove the old %s", path);
 	/* The mode must be right from the first moment, so not by a chmod() afterwards. */
-	before = umask(sockets[which].umask);
-	bound = bind(fd, (const struct sockaddr *)addr, sizeof(*addr));
+	before = umask(mask);
+	bound = bind(fd, (const struct sockaddr *)&addr, sizeof(addr));
 	umask(before);
 	if (bound < 0 || listen(fd, BACKLOG) < 0)
-		return fault_sys(fault, errno, "cannot listen on %s", addr->sun_path);
+		return fault_sys(fault, errno, "cannot listen on %s", path);
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+int listen_tcp(const struct sockaddr *addr, const char *name, int *out, struct fault *fault)
+{
+	cleanup(close_fdp) int fd =
+		socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t len = addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+						    : sizeof(struct sockaddr_in);
+	int on = 1;
+
+	if (fd < 0)
+		return fault_sys(fault, errno, "cannot make a socket for %s", name);
+	/* A port that the daemon before had is taken by connections that have ended. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    (addr->sa_family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0))
+		return fault_sys(fault, errno, "cannot set up a socket for %s", name);
+	if (bind(fd, addr, len) < 0 || listen(fd, BACKLOG) < 0)
+		return fault_sys(fault, errno,
+				 "cannot listen on %s: name another address in \"metrics\" of the "
+				 "configuration, or end what has it",
+				 name);
 	*out = steal_fd(&fd);
 	return 0;
 }
@@ -119,7 +136,7 @@ static int passed_fds(void)
 	return atoi(n) > 0 && atoi(n) < 64 ? atoi(n) : 0;
 }
 
-static int take_passed(const struct sockaddr_un *addr)
+static int take_passed(const char *path)
 {
 	int n = passed_fds();
 
@@ -130,7 +147,7 @@ static int take_passed(const struct sockaddr_un *addr)
 
 		if (getsockname(fd, (struct sockaddr *)&bound, &len) < 0 ||
 		    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 ||
-		    type != SOCK_SEQPACKET || strcmp(bound.sun_path, addr->sun_path) != 0)
+		    type != SOCK_SEQPACKET || strcmp(bound.sun_path, path) != 0)
 			continue;
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
 			return fd;
@@ -144,16 +161,14 @@ int listen_open(const char *run_dir, int out[LISTENERS], struct fault *fault)
 	int err = 0;
 
 	for (enum listener i = 0; i < LISTENERS && !err; i++) {
-		struct sockaddr_un addr = { 0 };
+		char path[PATH_MAX + 32];
 
-		err = socket_path(run_dir, i, &addr, fault);
-		if (err < 0)
-			break;
-		fds[i] = take_passed(&addr);
+		snprintf(path, sizeof(path), "%s/%s/xskd.sock", run_dir, sockets[i].dir);
+		fds[i] = take_passed(path);
 		if (fds[i] >= 0)
-			log_info("took %s over from systemd", addr.sun_path);
+			log_info("took %s over from systemd", path);
 		else
-			err = bind_new(&addr, i, &fds[i], fault);
+			err = listen_unix(path, SOCK_SEQPACKET, sockets[i].umask, &fds[i], fault);
 	}
 	if (err < 0) {
 		for (size_t i = 0; i < LISTENERS; i++)

@@ -6,6 +6,8 @@
 #ifndef XSKD_LISTEN_H
 #define XSKD_LISTEN_H
 
+#include <sys/socket.h>
+
 #include "fault.h"
 
 enum listener {
@@ -22,6 +24,13 @@ int listen_dirs(const char *run_dir, int *out_lock, struct fault *fault) must_ch
 
 /* listen_lock() - the same for any directory that only one daemon may use. */
 int listen_lock(const char *dir, const char *flag, int *out_lock, struct fault *fault) must_check;
+
+/* listen_unix() - on a path that nobody else listens on any more. @type: SOCK_SEQPACKET, ... */
+int listen_unix(const char *path, int type, mode_t umask, int *out, struct fault *fault) must_check;
+
+/* listen_tcp() - @name: the address in words. */
+int listen_tcp(const struct sockaddr *addr, const char *name, int *out,
+	       struct fault *fault) must_check;
 
 /*
  * listen_open() - listening, non-blocking; those that systemd passed are taken over (LISTEN_FDS),

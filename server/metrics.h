@@ -18,6 +18,7 @@ enum limit {
 	LIMIT_CALLS_IN_FLIGHT,
 	LIMIT_CALLS_PER_NETNS,
 	LIMIT_CALLS_PER_SECOND,
+	LIMIT_WORKERS_PER_NETNS,
 	LIMIT_QUEUED_BYTES,
 	LIMIT_SOCKETS_PER_LEASE,
 	LIMIT_UMEM_BYTES_PER_LEASE,
@@ -56,10 +57,35 @@ struct method_metrics {
 	uint64_t ns;
 };
 
+/* What a program has done with packets, and XDP_STATISTICS of a socket: kept in sums by scrape.h.
+ */
+enum {
+	METRICS_REDIRECTED,
+	METRICS_PASSED,
+	METRICS_VERDICTS,
+};
+
+enum {
+	METRICS_RX_DROPPED,
+	METRICS_RX_RING_FULL,
+	METRICS_FILL_RING_EMPTY,
+	METRICS_RX_INVALID,
+	METRICS_TX_INVALID,
+	METRICS_TX_RING_EMPTY,
+	METRICS_XDP,
+};
+
+/* What a counter of the kernel's showed when it was last looked at. */
+struct seen {
+	bool any;
+	uint64_t value[METRICS_XDP];
+};
+
 struct metrics {
 	struct method_metrics methods[METRICS_METHODS];
 	uint64_t limits[LIMITS];
 	uint64_t tallies[TALLIES];
+	uint64_t pods[METRICS_VERDICTS], kept[METRICS_XDP];
 };
 
 /* Upper bounds of the buckets: from below a GetInfo to what a hand-off may wait for a queue. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
@@ -139,6 +140,66 @@ static bool is_one_of(const char *word, const char *a, const char *b)
 	return word && (!strcmp(word, a) || !strcmp(word, b));
 }
 
+/* "127.0.0.1:9464" or "[::1]:9464": no names, whose addresses somebody else decides on. */
+static bool parse_address(struct options *o, const char *text)
+{
+	char host[sizeof(o->metrics_name)];
+	const char *colon = text ? strrchr(text, ':') : NULL;
+	char *end = NULL;
+	unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
+	size_t len = colon ? (size_t)(colon - text) : 0;
+
+	if (!colon || strlen(text) >= sizeof(host) || colon[1] < '1' || colon[1] > '9' || *end ||
+	    port > 65535)
+		return false;
+	snprintf(o->metrics_name, sizeof(o->metrics_name), "%s", text);
+	if (len > 2 && text[0] == '[' && text[len - 1] == ']') {
+		snprintf(host, sizeof(host), "%.*s", (int)len - 2, text + 1);
+		o->metrics.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+							.sin6_port = htons((uint16_t)port) };
+		return inet_pton(AF_INET6, host, &o->metrics.in6.sin6_addr) == 1;
+	}
+	snprintf(host, sizeof(host), "%.*s", (int)len, text);
+	o->metrics.in =
+		(struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	return inet_pton(AF_INET, host, &o->metrics.in.sin_addr) == 1;
+}
+
+static bool is_loopback(const struct options *o)
+{
+	if (o->metrics.any.sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&o->metrics.in6.sin6_addr);
+	return ntohl(o->metrics.in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+static int set_metrics(struct options *o, json_t *metrics, struct fault *fault)
+{
+	const json_t *remote = json_object_get(metrics, "allowRemote");
+	const char *key;
+	json_t *value;
+
+	if (!json_is_object(metrics))
+		return wrong(fault, "metrics", "has to be an object");
+	if (remote && !json_is_boolean(remote))
+		return wrong(fault, "allowRemote", "in \"metrics\" has to be true or false");
+	json_object_foreach(metrics, key, value) {
+		if (!strcmp(key, "allowRemote"))
+			continue;
+		if (strcmp(key, "listen") != 0)
+			return wrong(fault, key, "in \"metrics\" is no setting that xskd knows");
+		if (!parse_address(o, json_string_value(value)))
+			return wrong(fault, key,
+				     "in \"metrics\" has to be an address and a port, as "
+				     "127.0.0.1:9464 or [::1]:9464");
+		if (!is_loopback(o) && !json_is_true(remote))
+			return wrong(
+				fault, key,
+				"in \"metrics\" is no loopback address, and there is no password: "
+				"name 127.0.0.1 or [::1], or say \"allowRemote\": true");
+	}
+	return 0;
+}
+
 static int set_key(struct options *o, const char *key, json_t *value, struct fault *fault)
 {
 	const char *word = json_string_value(value);
@@ -152,6 +213,8 @@ static int set_key(struct options *o, const char *key, json_t *value, struct fau
 		return set_dir(o->bpf_dir, key, value, fault);
 	if (!strcmp(key, "limits"))
 		return set_limits(o, value, fault);
+	if (!strcmp(key, "metrics"))
+		return set_metrics(o, value, fault);
 	if (!strcmp(key, "logLevel"))
 		return word && log_level_parse(word, &o->log_level)
 			       ? 0

@@ -4,6 +4,7 @@
 #define XSKD_OPTIONS_H
 
 #include <limits.h>
+#include <netinet/in.h>
 
 #include "core.h"
 #include "log.h"
@@ -16,6 +17,13 @@ struct options {
 	bool two_phase;   /* do without full hand-off, as on kernels before 6.4 */
 	uint32_t workers; /* threads for what blocks */
 	struct limits limits;
+	/* Where metrics are told by TCP, beside the Unix socket; AF_UNSPEC: nowhere. */
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} metrics;
+	char metrics_name[64]; /* the same in words */
 };
 
 enum options_result {

@@ -12,6 +12,7 @@
 
 #include "audit.h"
 #include "conn.h"
+#include "exporter.h"
 #include "gate.h"
 #include "instance.h"
 #include "lane.h"
@@ -39,6 +40,7 @@ struct server {
 	struct core core;
 	struct lanes lanes;
 	struct conns conns;
+	struct exporter exporter;
 	struct watch listeners[LISTENERS];
 	struct watch news, ends; /* ends: of processes that hold sockets */
 	struct watch gate_end;
@@ -176,6 +178,7 @@ static void on_tick(uv_timer_t *timer)
 
 	audit_flush(s->audit);
 	conns_tick(&s->conns);
+	exporter_tick(&s->exporter);
 	sock_drop_pending(&s->core, 0);
 	sock_forget_waiting(&s->core);
 	sweep_start(s, true);
@@ -225,6 +228,7 @@ static void leave(struct server *s)
 		return;
 	s->left = true;
 	conns_close(&s->conns);
+	exporter_stop(&s->exporter);
 	watch_stop(&s->news);
 	watch_stop(&s->gate_end);
 	watch_stop(&s->ends);
@@ -405,6 +409,9 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 	}
 	if (err < 0)
 		return err;
+	err = exporter_open(&s->exporter, o, fault);
+	if (err < 0)
+		return err;
 	uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
 	uv_signal_start(&s->signals[0], on_signal, SIGTERM);
 	uv_signal_start(&s->signals[1], on_signal, SIGINT);
@@ -444,6 +451,7 @@ int server_run(const struct options *options, struct fault *fault)
 	init_handles(s);
 	lanes_init(&s->lanes, &s->loop, options->workers, options->limits.workers_per_netns);
 	conns_init(&s->conns, &s->loop, &s->core, &s->lanes);
+	exporter_init(&s->exporter, &s->conns);
 	raise_limit();
 	instance_log();
 	err = prepare(s, options, fault);
@@ -464,6 +472,7 @@ int server_run(const struct options *options, struct fault *fault)
 	core_done(&s->core);
 	uv_run(&s->loop, UV_RUN_DEFAULT); /* kept sockets are on their way to be closed */
 	uv_loop_close(&s->loop);
+	exporter_done(&s->exporter);
 	conns_done(&s->conns);
 	lanes_done(&s->lanes);
 	audit_free(s->audit);

@@ -286,6 +286,70 @@ static void write_file(const char *path, const char *text)
 	fclose(file);
 }
 
+static void metrics_are_told_on_loopback(void **state)
+{
+	static const char *const good[] = { "127.0.0.1:9464", "127.255.0.9:1", "[::1]:65535" };
+	static const char *const bad[] = {
+		"",
+		"9464",
+		":9464",
+		"localhost:9464",
+		"127.0.0.1",
+		"127.0.0.1:",
+		"127.0.0.1:0",
+		"127.0.0.1:-1",
+		"127.0.0.1:65536",
+		"127.0.0.1: 1",
+		"127.0.0.1:1x",
+		"::1:9464",
+		"[::1]",
+		"[]:9464",
+		"[::1:9464",
+		"[127.0.0.1]:1",
+		"0.0.0.0:9464",
+		"[::]:9464",
+		"10.0.0.1:9464",
+		"128.0.0.1:1",
+		"[::ffff:127.0.0.1]:1",
+		"127.0.0.1:99999999999999999999",
+	};
+	struct options o;
+	char text[160];
+
+	(void)state;
+	assert_int_equal(parse(&o), OPTIONS_RUN);
+	assert_int_equal(o.metrics.any.sa_family, AF_UNSPEC);
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		snprintf(text, sizeof(text), "{\"metrics\": {\"listen\": \"%s\"}}", good[i]);
+		assert_int_equal(json(&o, text), 0);
+		assert_string_equal(o.metrics_name, good[i]);
+		assert_true(o.metrics.in.sin_port);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		snprintf(text, sizeof(text), "{\"metrics\": {\"listen\": \"%s\"}}", bad[i]);
+		assert_true(json(&o, text) < 0);
+	}
+	assert_true(json(&o, "{\"metrics\": {\"listen\": 9464}}") < 0);
+	assert_true(json(&o, "{\"metrics\": {\"lisent\": \"127.0.0.1:1\"}}") < 0);
+	assert_true(json(&o, "{\"metrics\": \"127.0.0.1:1\"}") < 0);
+}
+
+static void metrics_are_told_to_others_if_that_is_said(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(
+		json(&o, "{\"metrics\": {\"listen\": \"0.0.0.0:1\", \"allowRemote\": true}}"), 0);
+	assert_int_equal(o.metrics.any.sa_family, AF_INET);
+	assert_int_equal(json(&o, "{\"metrics\": {\"allowRemote\": true, \"listen\": \"[::]:1\"}}"),
+			 0);
+	assert_int_equal(o.metrics.any.sa_family, AF_INET6);
+	assert_true(json(&o, "{\"metrics\": {\"listen\": \"[::]:1\", \"allowRemote\": false}}") <
+		    0);
+	assert_true(json(&o, "{\"metrics\": {\"allowRemote\": 1}}") < 0);
+}
+
 static void flags_win_over_the_file(void **state)
 {
 	char path[] = "/tmp/xskd-config-XXXXXX";
@@ -321,6 +385,8 @@ int main(void)
 		fd_test(numbers_have_bounds),
 		fd_test(what_is_wrong_in_the_file_is_an_error),
 		fd_test(deep_nesting_is_no_danger),
+		fd_test(metrics_are_told_on_loopback),
+		fd_test(metrics_are_told_to_others_if_that_is_said),
 		fd_test(flags_win_over_the_file),
 	};
 
