@@ -173,7 +173,7 @@ int args_constant(char *text, struct xskd_constant *out, char why[ARGS_WHY_SIZE]
 	uint64_t n;
 	int err = args_pair(text, &name, &value, why);
 
-	if (err < 0)
+	if (err || !value)
 		return refuse(why, "want NAME=VALUE");
 	if (strncmp(value, "hex:", 4) == 0) {
 		size_t size = 0;

@@ -130,6 +130,7 @@ static const char *mode_of(const struct xskd_handoff *h)
 
 static int say_ready(struct ctl *ctl, const struct receive *r)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the hand-off was good */
 	for (size_t i = 0; i < r->h->n_sockets; i++) {
 		const struct xskd_socket *s = &r->h->sockets[i];
 
@@ -295,14 +296,14 @@ static uint64_t packets_per_second(const struct receive *r)
 static void add_traffic(json_t **o, const struct receive *r)
 {
 	const struct receiver_count *total = &r->receiver.total;
-	double seconds = (double)((r->end_ns - r->started_ns) / NSEC_PER_MSEC) / 1000;
+	uint64_t ms = (r->end_ns - r->started_ns) / NSEC_PER_MSEC;
 
 	output_add(o, "interface", output_text(r->interface));
 	output_add(o, "queues", queues_json(r));
 	output_add(o, "mode", json_string(mode_of(r->h)));
 	output_add(o, "packets", output_number(total->packets));
 	output_add(o, "bytes", output_number(total->bytes));
-	output_add(o, "seconds", json_real(seconds));
+	output_add(o, "seconds", json_real((double)ms / 1000));
 	output_add(o, "packets_per_second", output_number(packets_per_second(r)));
 	output_add(o, "handoff_us", output_number(r->handoff_ns / 1000));
 	output_add(o, "resumed", json_boolean(r->h->resumed));

@@ -27,4 +27,13 @@ static inline void close_fdp(int *fd)
 		close(*fd);
 }
 
+/* Moves an fd out, so that the cleanup of its variable finds nothing. */
+static inline int steal_fd(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
+
 #endif

@@ -23,6 +23,8 @@ test_packages=(
     iproute2 util-linux procps
     python3 python3-protobuf protobuf-compiler  # the client in another language
     clang-format libclang-rt-14-dev             # format; sanitizers and fuzzers with clang
+    clang-tidy cppcheck shellcheck pyflakes3    # tests/analyse.sh
+    llvm valgrind                               # coverage; memory that the unit tests misuse
     strace
     containerd runc busybox-static              # pods as a kubelet makes them
     python3-prometheus-client                   # the metrics' parser

@@ -98,7 +98,7 @@ int packet_send(int sock, int flags, const uint8_t *buf, size_t len, const struc
 		msg.msg_controllen = CMSG_SPACE(bytes);
 		memset(&control, 0, msg.msg_controllen);
 
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+		struct cmsghdr *c = &control.align;
 
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;

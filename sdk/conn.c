@@ -120,17 +120,20 @@ static int set_timeout(int fd, int option, int timeout_ms)
 
 static int set_address(struct xskd *x, const char *path)
 {
+	size_t len;
+
 	if (!path)
 		path = secure_getenv(XSKD_SOCKET_ENV);
 	if (!path)
 		path = XSKD_POD_SOCKET;
 	if (!*path)
 		return conn_fail(x, -EINVAL, "the path of xskd's socket is empty");
-	if (strlen(path) >= sizeof(x->address.sun_path))
+	len = strlen(path);
+	if (len >= sizeof(x->address.sun_path))
 		return conn_fail(x, -ENAMETOOLONG, "'%s' is too long for the path of a socket",
 				 path);
 	x->address.sun_family = AF_UNIX;
-	strcpy(x->address.sun_path, path);
+	memcpy(x->address.sun_path, path, len + 1);
 	return 0;
 }
 
@@ -337,7 +340,7 @@ static int judge(struct xskd *x, const Xskd__Reply *msg, Xskd__Reply__ResultCase
 	x->status = status ? (int)status->code : 0;
 	if (!error && msg->result_case != want)
 		return conn_garbled(x, "another call's result");
-	if (!error)
+	if (!error || !status)
 		return 0;
 	if (*status->log)
 		x->log = strdup(status->log);

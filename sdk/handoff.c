@@ -39,24 +39,24 @@ static struct handoff *handoff_new(size_t n_sockets)
 	return h;
 }
 
-void xskd_handoff_free(struct xskd_handoff *pub)
+void xskd_handoff_free(struct xskd_handoff *h)
 {
-	if (!pub)
+	if (!h)
 		return;
 
-	struct handoff *h = container_of(pub, struct handoff, pub);
+	struct handoff *own = container_of(h, struct handoff, pub);
 
-	for (size_t i = 0; i < pub->n_sockets; i++)
-		rings_unmap(&h->rings[i]);
-	if (pub->umem)
-		munmap(pub->umem, pub->umem_size);
-	for (size_t i = 0; i < pub->n_sockets; i++)
-		close_fdp(&pub->sockets[i].fd);
-	close_fdp(&pub->umem_fd);
-	free(pub->sockets);
-	free(pub->frames);
-	free(h->rings);
-	free(h);
+	for (size_t i = 0; i < h->n_sockets; i++)
+		rings_unmap(&own->rings[i]);
+	if (h->umem)
+		munmap(h->umem, h->umem_size);
+	for (size_t i = 0; i < h->n_sockets; i++)
+		close_fdp(&h->sockets[i].fd);
+	close_fdp(&h->umem_fd);
+	free(h->sockets);
+	free(h->frames);
+	free(own->rings);
+	free(own);
 }
 
 static void handoff_freep(struct handoff **h)

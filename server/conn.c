@@ -235,12 +235,11 @@ static bool send_reply(struct conn *c, struct call *call)
 {
 	uint8_t *buf = c->conns->out;
 	size_t len = call_reply(call, buf);
-	struct fdset lent = { .n = 1, .fd = { call->lent } };
+	struct fdset lent = { .n = 1, .fd = { call->lent } }, none = FDSET_INIT;
 	int result;
 
 	if (call->failed || call->lent < 0)
-		return send_packet(c, buf, len,
-				   call->failed ? &(struct fdset){ .n = 0 } : &call->out);
+		return send_packet(c, buf, len, call->failed ? &none : &call->out);
 	result = c->first ? PACKET_AGAIN : packet_send(c->peer.sock, MSG_DONTWAIT, buf, len, &lent);
 	if (result != PACKET_AGAIN)
 		return result == PACKET_OK;

@@ -266,7 +266,7 @@ static int handoff_check(struct call *call)
 		err = program_of(call, l, &p);
 	if (!err)
 		err = check_queues(call, l, p);
-	if (err < 0)
+	if (err)
 		return err;
 	job->lease = l->m->id;
 	job->program = p->m->id;

@@ -87,7 +87,7 @@ static int map_check(struct call *call)
 			req->interface);
 	if (!err)
 		err = program_of(call, l, &p);
-	if (err < 0)
+	if (err)
 		return err;
 	if (p->served)
 		return lend(call, p);
@@ -221,7 +221,7 @@ static int stats_find(struct call *call)
 		if (!err)
 			err = program_of(call, l, &p);
 	}
-	if (err < 0)
+	if (err)
 		return err;
 
 	size_t n = l ? l->m->n_queues : p->m->map_entries;

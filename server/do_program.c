@@ -160,7 +160,7 @@ static int make(struct call *call, struct netns *ns)
 	err = job->netns_fd < 0 ? 0 : netns_cookie(ns, &job->cookie);
 	if (!err)
 		err = device_find(ns, req->interface, &dev);
-	if (err < 0)
+	if (err)
 		return fault_sys(&call->fault, -err, "cannot find interface '%s'", req->interface);
 	spec.queues = dev.max_queues;
 	err = instance_make(&spec, &job->instance, &call->fault);

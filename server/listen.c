@@ -129,11 +129,10 @@ int listen_tcp(const struct sockaddr *addr, const char *name, int *out, struct f
 /* sd_listen_fds(3): descriptors from 3 on, meant for the process that LISTEN_PID names. */
 static int passed_fds(void)
 {
-	const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	long n = pid && fds && strtol(pid, NULL, 10) == getpid() ? strtol(fds, NULL, 10) : 0;
 
-	if (!pid || !n || atol(pid) != (long)getpid())
-		return 0;
-	return atoi(n) > 0 && atoi(n) < 64 ? atoi(n) : 0;
+	return n > 0 && n < 64 ? (int)n : 0;
 }
 
 static int take_passed(const char *path)

@@ -53,7 +53,7 @@ static void timestamp(char *buf, size_t size)
 /* Texts come from outside too: what is not printable must not reach a terminal, nor end a line. */
 static char plain(char c)
 {
-	return (unsigned char)c < ' ' || (unsigned char)c >= 0x7f ? '?' : c;
+	return (char)((unsigned char)c < ' ' || (unsigned char)c >= 0x7f ? '?' : c);
 }
 
 static void append(char *line, size_t size, size_t *at, const char *s)
@@ -68,7 +68,7 @@ static void append_quoted(char *line, size_t size, size_t *at, const char *s)
 {
 	append(line, size, at, "\"");
 	for (; *s && *at + 3 < size; s++)
-		line[(*at)++] = *s == '"' ? '\'' : plain(*s);
+		line[(*at)++] = (char)(*s == '"' ? '\'' : plain(*s));
 	append(line, size, at, "\"");
 }
 

@@ -77,10 +77,10 @@ static const struct btf_var_secinfo *find_variable(const struct rodata *ro, cons
 {
 	const struct btf_var_secinfo *var = btf_var_secinfos(ro->section);
 
-	for (unsigned int i = 0; i < btf_vlen(ro->section); i++) {
+	for (unsigned int i = 0; ro->section && i < btf_vlen(ro->section); i++) {
 		const struct btf_type *type = btf__type_by_id(ro->btf, var[i].type);
 
-		if (!strcmp(btf__name_by_offset(ro->btf, type->name_off), name))
+		if (type && !strcmp(btf__name_by_offset(ro->btf, type->name_off), name))
 			return &var[i];
 	}
 	return NULL;
@@ -103,7 +103,7 @@ static int set_constant(const struct rodata *ro, const struct instance_constant 
 {
 	const struct btf_var_secinfo *var = find_variable(ro, c->name);
 
-	if (!var || (size_t)var->offset + var->size > ro->size)
+	if (!var || !ro->bytes || (size_t)var->offset + var->size > ro->size)
 		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
 				 "the object has no constant '%s' in .rodata", c->name);
 	if (c->value && c->size != var->size)

@@ -131,7 +131,7 @@ static int set_dir(char *out, const char *key, const json_t *value, struct fault
 
 	if (!dir || *dir != '/' || strlen(dir) >= PATH_MAX)
 		return wrong(fault, key, "has to be an absolute path");
-	strcpy(out, dir);
+	memcpy(out, dir, strlen(dir) + 1);
 	return 0;
 }
 

@@ -63,14 +63,15 @@ static int mount_bpffs(const char *bpf_dir, struct fault *fault)
 
 int pin_mount(const char *bpf_dir, struct fault *fault)
 {
+	size_t len = strlen(bpf_dir);
 	char path[PATH_MAX];
 	char *slash;
 	int err;
 
-	if (*bpf_dir != '/' || strlen(bpf_dir) > PATH_MAX - 64)
+	if (*bpf_dir != '/' || len > PATH_MAX - 64)
 		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0,
 				 "--bpf-dir '%s' is no absolute path", bpf_dir);
-	strcpy(path, bpf_dir); /* its length was looked at */
+	memcpy(path, bpf_dir, len + 1);
 	slash = strrchr(path, '/');
 	*slash = '\0';
 	if (!on_bpffs(bpf_dir) && !on_bpffs(path)) {

@@ -399,7 +399,7 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 		err = watch_holders(s, fault);
 	if (!err)
 		err = listen_open(o->run_dir, listeners, fault);
-	if (err < 0)
+	if (err)
 		return err;
 	for (size_t i = 0; i < LISTENERS; i++) {
 		if (err < 0)

@@ -51,7 +51,10 @@ static void point(void)
 	kill(getpid(), SIGKILL);
 }
 
-/* Each wrapper: a point, the call, a point. */
+/*
+ * Each wrapper: a point, the call, a point.
+ * NOLINTBEGIN(bugprone-macro-parentheses): a type, and lists that have theirs.
+ */
 #define WRAP(type, name, parameters, arguments)                    \
 	EXPORT type name parameters                                \
 	{                                                          \
@@ -65,6 +68,7 @@ static void point(void)
 		point();                                           \
 		return result;                                     \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode))
 WRAP(int, rmdir, (const char *path), (path))

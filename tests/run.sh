@@ -88,12 +88,17 @@ layers() { # DIR NAME
 
 # Leaks of the daemon count as well: it is sanitized, and its exit status is looked at.
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+# shellcheck disable=SC2054 # one word of meson's
 sanitizers=(-Db_sanitize=address,undefined -Db_lundef=false)
 
 if [[ $sanitize == no ]]; then
     make_build "$build" gcc
+    # shellcheck disable=SC2046 # names without blanks
     one "every C file is formatted" clang-format --dry-run -Werror \
         $(git ls-files '*.c' '*.h' 2>/dev/null || find . -path "./build*" -prune -o -name '*.[ch]' -print)
+    for tool in clang-tidy cppcheck gcc shell python; do
+        one "tests/analyse.sh $tool" tests/analyse.sh --build "$build-analyse" "$tool"
+    done
     one "libxskd exports what xskd.h declares" meson test -C "$build" symbols
     layers "$build" gcc
     one "deploy/demo.sh" deploy/demo.sh --packets 20000 --build "$build"

@@ -48,6 +48,8 @@ static int read_verb(struct env *env, struct fail *fail)
 {
 	const char *word = getenv("CNI_COMMAND");
 
+	if (!word)
+		word = "";
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		if (!strcmp(word, verbs[i])) {
 			env->verb = (enum verb)i;

@@ -80,7 +80,7 @@ static json_t *text_json(char *text)
 		value = json_string(text);
 	}
 	for (char *c = text; !value && *c; c++)
-		*c = *c & 0x80 ? '?' : *c;
+		*c = (char)(*c & 0x80 ? '?' : *c);
 	return value ? value : json_string(text);
 }
 

@@ -11,8 +11,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-extern char **environ;
-
 #define ANSWER_MAX (1024 * 1024)
 
 static int find(const char *type, const char *path, char *out, size_t size, struct fail *fail)
@@ -72,15 +70,12 @@ static void free_words(char ***words)
 static int make_stdin(const json_t *config)
 {
 	cleanup(close_fdp) int fd = memfd_create("cni-config", MFD_CLOEXEC);
-	int taken;
 
 	if (fd < 0)
 		return -errno;
 	if (json_dumpfd(config, fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
 		return -EIO;
-	taken = fd;
-	fd = -1;
-	return taken;
+	return steal_fd(&fd);
 }
 
 static int spawn(const char *path, char **environment, int in, int out, int lock, pid_t *pid)
@@ -141,8 +136,10 @@ static int run(const char *path, char **environment, const json_t *config, int l
 		err = read_answer(ends[0], buf, ANSWER_MAX, &len);
 		if (!err && len == ANSWER_MAX)
 			err = -EMSGSIZE;
-		if (err < 0)
+		if (err <
+		    0) /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): spawn() was good */
 			kill(pid, SIGKILL);
+		/* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): likewise */
 		while (waitpid(pid, &out->status, 0) < 0 && errno == EINTR)
 			;
 		out->failed = !WIFEXITED(out->status) || WEXITSTATUS(out->status) != 0;

@@ -185,11 +185,12 @@ int journals_tidy(struct journals *journals)
 bool journal_key(const char *name, char out_container[ENV_CONTAINER_MAX + IFNAMSIZ + 2],
 		 const char **out_ifname)
 {
+	size_t len = strlen(name);
 	char *at;
 
-	if (strlen(name) >= ENV_CONTAINER_MAX + IFNAMSIZ + 2)
+	if (len >= ENV_CONTAINER_MAX + IFNAMSIZ + 2)
 		return false;
-	strcpy(out_container, name);
+	memcpy(out_container, name, len + 1);
 	at = strchr(out_container, '@');
 	if (!at)
 		return false;

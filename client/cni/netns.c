@@ -35,8 +35,7 @@ int netns_open(const char *path, int *out_fd, struct fail *fail)
 			"'%.256s' is the host's own network namespace: an xskd network is for "
 			"pods that have one (hostNetwork: false)",
 			path);
-	*out_fd = fd;
-	fd = -1;
+	*out_fd = steal_fd(&fd);
 	return 0;
 }
 

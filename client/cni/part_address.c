@@ -95,8 +95,9 @@ static bool is_good_gateway(const json_t *gateway, const char *other)
 {
 	const char *text = json_string_value(gateway);
 
-	return !gateway || (text && !*text) ||
-	       (rtnl_is_address(text, false) && is_ipv6(text) == is_ipv6(other));
+	if (!gateway || !text)
+		return !gateway;
+	return !*text || (rtnl_is_address(text, false) && is_ipv6(text) == is_ipv6(other));
 }
 
 static bool is_good_ip(const json_t *ip)

@@ -97,12 +97,12 @@ static int note_channels(struct attach *a)
 
 static int note_busy_poll(struct attach *a, int sysfs)
 {
-	json_int_t defer, flush;
+	json_int_t defer = 0, flush = 0;
 	int err = read_value(a, sysfs, DEFER, &defer);
 
 	if (!err)
 		err = read_value(a, sysfs, FLUSH, &flush);
-	if (err < 0)
+	if (err)
 		return fail_errno(a->fail, FAIL_REFUSED, err, "cannot read " DEFER " of '%s'",
 				  a->link.name);
 	return journal_set(a->journal, "busyPoll",

@@ -344,7 +344,7 @@ class Pod:
             self.link = Link(self.netns, interface, self.peer, queues, mtu)
         self.container = f'c{next(numbers)}'
 
-    def client(self, **kw):
+    def client(self, **kw):  # noqa: F811
         """A connection to the pod socket from this namespace, closed after the test."""
         c = Client(self.node.pod_path, netns=self.path, **kw)
         self.test.addCleanup(c.close)

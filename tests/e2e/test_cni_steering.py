@@ -6,7 +6,7 @@ import unittest
 
 import tap
 from cni import CniCase, environment, finish, start
-from nic import COUNT_AT, FLOW_AT, MASK_AT, PLACE_AT, QUEUE_AT, RXNFC_SIZE, VALUE_AT, Nic, supported
+from nic import FLOW_AT, PLACE_AT, QUEUE_AT, RXNFC_SIZE, Nic, supported
 from plugins import XSKD_CNI
 
 ADDRESS = socket.inet_aton

@@ -85,13 +85,16 @@ receive() {
     nsenter --net=/run/netns/$peer sender --interface peer0 --count $packets --rate $rate
     wait $receiver || fail "receive: exit status $?"
     receiver=''
-    [ "$(field packets <"$dir/received")" = $packets ] &&
-        [ "$(field lost <"$dir/received")" = 0 ] || fail "received $(cat "$dir/received")"
+    if [ "$(field packets <"$dir/received")" != $packets ] ||
+        [ "$(field lost <"$dir/received")" != 0 ]; then
+        fail "received $(cat "$dir/received")"
+    fi
 }
 
 for ns in $pod $peer; do
     ip netns add "$ns"
     # IPv6 would send packets of its own, and the receiver counts every one.
+    # shellcheck disable=SC2016 # the inner shell expands it
     nsenter --net=/run/netns/"$ns" sh -c \
         'for i in all default; do echo 1 >/proc/sys/net/ipv6/conf/$i/disable_ipv6; done'
 done

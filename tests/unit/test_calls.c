@@ -252,7 +252,7 @@ static void senseless_options_stay_here(void **state)
 		XSKD_OPTS(xskd_handoff_opts, .frame_size = 1024),
 		XSKD_OPTS(xskd_handoff_opts, .n_queues = 64, .queues = queues),
 		XSKD_OPTS(xskd_handoff_opts, .n_queues = 2),
-		XSKD_OPTS(xskd_handoff_opts, .fill_size = 1u << 31, .tx_size = 1u << 31),
+		XSKD_OPTS(xskd_handoff_opts, .fill_size = 1U << 31, .tx_size = 1U << 31),
 	};
 	struct fake_daemon d = { 0 };
 	struct xskd *x = open_to(&d, refuse_hand_off);

@@ -280,8 +280,8 @@ static void cut(void **state)
 		assert_int_equal(count, n >= len ? 2 : n >= NLMSG_LENGTH(sizeof(info)) + 8 ? 1 : 0);
 	}
 	a = attr_next(&m.header, sizeof(info), NULL);
-	for (uint16_t n = 0; n < RTA_LENGTH(0); n++) {
-		a->rta_len = n; /* would never end */
+	for (size_t n = 0; n < RTA_LENGTH(0); n++) {
+		a->rta_len = (uint16_t)n; /* would never end */
 		assert_null(attr_next(&m.header, sizeof(info), NULL));
 	}
 	a->rta_len = RTA_LENGTH(3);
