@@ -73,9 +73,20 @@ int packet_recv(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
 		fdset_done(&fds);
 		return bad ? PACKET_BAD : PACKET_EOF;
 	}
-	if (!good || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+	/*
+	 * Truncated though there was room: the kernel could not install all fds, as the table is
+	 * full (or a security module forbids one). That is not the sender's fault.
+	 */
+	bool lacks = (msg.msg_flags & MSG_CTRUNC) && fds.n < FDSET_MAX;
+
+	if (!good || (msg.msg_flags & (lacks ? MSG_TRUNC : MSG_TRUNC | MSG_CTRUNC))) {
 		fdset_done(&fds);
 		return PACKET_BAD;
+	}
+	if (lacks) {
+		fdset_done(&fds);
+		*out_len = (size_t)n;
+		return PACKET_SHORT;
 	}
 	*out_len = (size_t)n;
 	fdset_move(out_fds, &fds);

@@ -17,13 +17,14 @@ enum packet_result {
 	PACKET_OK = 0,
 	PACKET_AGAIN, /* non-blocking socket: nothing to read, or no room to write */
 	PACKET_EOF,   /* the peer closed, or is gone */
+	PACKET_SHORT, /* whole but for its fds: this process has no room for them */
 	PACKET_BAD,   /* too long, truncated, or with what is no file descriptor: hang up */
 };
 
 /*
  * packet_recv() - receive one packet into @buf of @size bytes.
- * @out_len, @out_fds: written only when the answer is PACKET_OK. The caller owns the fds; they are
- *	close-on-exec.
+ * @out_len: written only when the answer is PACKET_OK or PACKET_SHORT.
+ * @out_fds: only with PACKET_OK. The caller owns the fds; they are close-on-exec.
  * @flags: MSG_DONTWAIT or 0.
  * Return: a packet_result, or a negative errno. No fd is kept open unless PACKET_OK. -EINTR is for
  * the caller to judge: to begin anew here would start a SO_RCVTIMEO from zero at each signal.

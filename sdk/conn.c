@@ -275,6 +275,15 @@ static int unpack(struct xskd *x, size_t len, struct reply *out)
 	return out->msg ? 0 : conn_garbled(x, "what is no reply");
 }
 
+/* What came has cost us fds that nobody can give back: a call that is made anew gets them. */
+static int starved(struct xskd *x)
+{
+	hang_up(x);
+	return conn_fail(x, -EMFILE,
+			 "this process has no file descriptor left for those of xskd's answer: "
+			 "close some or raise its limit (RLIMIT_NOFILE), then reconnect");
+}
+
 /* @whole: all of the timeout is left, so that SO_RCVTIMEO bounds the wait. */
 static int receive(struct xskd *x, int64_t deadline, bool whole, struct reply *out)
 {
@@ -291,6 +300,8 @@ static int receive(struct xskd *x, int64_t deadline, bool whole, struct reply *o
 			return ended(x);
 		case PACKET_BAD:
 			return conn_garbled(x, "a broken packet");
+		case PACKET_SHORT:
+			return starved(x);
 		case PACKET_AGAIN:
 			if (whole)
 				return timed_out(x);
@@ -443,6 +454,8 @@ int xskd_dispatch(struct xskd *x)
 			return ended(x);
 		if (r == PACKET_BAD)
 			return conn_garbled(x, "a broken packet");
+		if (r == PACKET_SHORT)
+			return starved(x);
 		if (r == -EINTR)
 			continue;
 		if (r < 0) {

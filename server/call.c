@@ -41,11 +41,14 @@ void *call_alloc(struct call *call, size_t size)
 static void *decode_alloc(void *arg, size_t size)
 {
 	struct call *call = arg;
+	void *p;
 
 	if (size > call->decode_left)
 		return NULL;
 	call->decode_left -= size;
-	return call_alloc(call, size);
+	p = call_alloc(call, size);
+	call->decode_lacks |= !p;
+	return p;
 }
 
 static void decode_free(void *arg, void *p)
@@ -76,8 +79,10 @@ int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, siz
 	xskd__status__init(&call->status);
 	call->req = xskd__request__unpack(&allocator, len, buf);
 	if (!call->req || call->req->id == 0) {
+		int err = call->decode_lacks ? -ENOMEM : -EPROTO;
+
 		call_free(call);
-		return -EPROTO;
+		return err;
 	}
 	call->method = method_find(call->req->call_case);
 	*out = call;
@@ -131,6 +136,14 @@ int call_admit(struct call *call)
 
 	call->failed = err < 0;
 	return err;
+}
+
+void call_starve(struct call *call)
+{
+	fault_set(&call->fault, XSKD__CODE__RESOURCE_EXHAUSTED, EMFILE,
+		  "the daemon has no file descriptors left for those of the request: ask again "
+		  "later; administrators: raise its limit of open files");
+	call->failed = true;
 }
 
 static enum call_state ended(struct call *call, bool failed)

@@ -92,6 +92,7 @@ struct call {
 
 	/* Memory of request and reply: freed with the call. The first of it needs no malloc. */
 	size_t decode_left; /* that the request may still take */
+	bool decode_lacks;  /* it may, but there was none */
 	struct call_block *blocks;
 	size_t used;
 	_Alignas(16) uint8_t first[1024];
@@ -110,6 +111,9 @@ int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, siz
  * formed. Names the lane. Return: 0, or negative: it has failed, and call_run() will say so.
  */
 int call_admit(struct call *call) must_check;
+
+/* call_starve() - instead of it, where the request's fds could not be taken in. */
+void call_starve(struct call *call);
 
 enum call_state {
 	CALL_ENDED, /* the reply can be packed */

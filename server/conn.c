@@ -326,6 +326,21 @@ static bool has_hung_up(const struct conn *c)
 	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLHUP);
 }
 
+/* What call_new() could not take in has no id to answer to. */
+static void no_request(struct conn *c, int err)
+{
+	if (err == -ENOMEM) {
+		log_error("no memory is left for a request of connection %llu (pid %d): ending it",
+			  (unsigned long long)c->peer.conn, (int)c->peer.pid);
+		conn_close(c, "no memory");
+		return;
+	}
+	metrics_count(&c->conns->core->metrics, TALLY_MALFORMED);
+	log_warning("connection %llu (pid %d, uid %u) sent what is no request: ending it",
+		    (unsigned long long)c->peer.conn, (int)c->peer.pid, c->peer.uid);
+	conn_close(c, "sent what is no request");
+}
+
 /* Return: whether a packet was there. */
 static bool receive(struct conn *c)
 {
@@ -333,10 +348,11 @@ static bool receive(struct conn *c)
 	struct call *call;
 	size_t len;
 	int result = packet_recv(c->peer.sock, MSG_DONTWAIT, c->conns->in, PACKET_MAX, &len, &fds);
+	bool starved = result == PACKET_SHORT;
 
 	if (result == PACKET_AGAIN)
 		return false;
-	if (result != PACKET_OK) {
+	if (result != PACKET_OK && !starved) {
 		if (result == PACKET_BAD) {
 			metrics_count(&c->conns->core->metrics, TALLY_MALFORMED);
 			log_warning(
@@ -348,17 +364,16 @@ static bool receive(struct conn *c)
 	}
 	result = call_new(c->conns->core, &c->peer, c->conns->in, len, &fds, &call);
 	if (result < 0) {
-		metrics_count(&c->conns->core->metrics, TALLY_MALFORMED);
-		log_warning("connection %llu (pid %d, uid %u) sent what is no request: ending it",
-			    (unsigned long long)c->peer.conn, (int)c->peer.pid, c->peer.uid);
-		conn_close(c, "sent what is no request");
+		no_request(c, result);
 		return false;
 	}
 	if (++c->calls == c->conns->core->limits.calls_in_flight)
 		metrics_limit(&c->conns->core->metrics, LIMIT_CALLS_IN_FLIGHT);
 	tenant_begin(c->tenant, c->conns->core);
 	call->peer.gone = c->peer.admin && has_hung_up(c);
-	if (call_admit(call) < 0)
+	if (starved)
+		call_starve(call);
+	else if (call_admit(call) < 0)
 		*call->lane = '\0'; /* it has failed, and need not wait to be told so */
 	lanes_run(c->conns->lanes, call, on_call_ended, c);
 	return true;

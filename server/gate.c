@@ -292,8 +292,8 @@ static int exchange(int channel, const struct gate_request *req, const struct fd
 	do
 		err = packet_recv(channel, 0, (uint8_t *)reply, sizeof(*reply), &len, out);
 	while (err == -EINTR);
-	if (err == PACKET_BAD)
-		return -EMFILE; /* the gate is sound: it was our table that had no room */
+	if (err == PACKET_SHORT)
+		return -EMFILE;
 	if (err != PACKET_OK || len != sizeof(*reply))
 		return err < 0 ? err : -EPIPE;
 	return reply->err;

@@ -132,6 +132,10 @@ static int serve_one(int channel, int home)
 	int err;
 
 	err = packet_recv(channel, 0, (uint8_t *)&req, sizeof(req), &len, &in);
+	if (err == PACKET_SHORT) {
+		reply.err = -EMFILE;
+		return answer(channel, &reply, NULL);
+	}
 	if (err != PACKET_OK)
 		return err == -EINTR ? PACKET_OK : err; /* a debugger was here */
 	if (is_request(&req, len, &in)) {

@@ -83,6 +83,10 @@ static int open_object(struct making *m)
 	}
 	last_warning[0] = '\0';
 	m->obj = bpf_object__open_mem(elf, size, &opts);
+	/* libelf does not pass the errno on; but our own object is one, so it can be nothing else.
+	 */
+	if (!m->obj && (errno == ENOMEM || m->spec->object_fd < 0))
+		return fault_sys(m->fault, ENOMEM, "cannot open the object");
 	if (!m->obj)
 		return fault_set(m->fault, XSKD__CODE__INVALID_ARGUMENT, errno,
 				 "the object is no BPF object that libbpf can read: %s",
@@ -180,7 +184,7 @@ static int load_object(struct making *m)
 		fault_set(
 			m->fault, XSKD__CODE__FAILED_PRECONDITION, EPERM,
 			"loading a BPF program is not permitted: xskd needs CAP_BPF and CAP_NET_ADMIN");
-	else if (len)
+	else if (len && err != -ENOMEM && err != -EMFILE && err != -ENFILE)
 		m->fault->code = XSKD__CODE__INVALID_ARGUMENT; /* it reached the verifier */
 	if (len)
 		fault_log(m->fault, steal_ptr(&m->log));

@@ -6,13 +6,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <uv.h>
 
 #include "audit.h"
 #include "conn.h"
 #include "exporter.h"
+#include "files.h"
 #include "gate.h"
 #include "instance.h"
 #include "lane.h"
@@ -26,6 +26,7 @@
 #define TICK_MS      1000
 #define LAME_DUCK_MS 10000 /* after SIGTERM: so long may calls under way take */
 #define ACCEPT_BATCH 64
+#define LOOP_FDS     8 /* what libuv opens for a loop and its signals, and some more */
 
 /* A file descriptor that the loop waits for; @fd is ours to close once the handle has. */
 struct watch {
@@ -48,8 +49,10 @@ struct server {
 	uv_timer_t tick, look, farewell;
 	uv_signal_t signals[2];
 	uint64_t end_at; /* of the loop's clock: no later than that, once it is stopping */
+	uint64_t said;   /* of the loop's clock: that there is no room for clients */
 	int spare;       /* given up for a moment when the table of fds is full */
 	int run_lock, bpf_lock;
+	bool deaf; /* a listener is not looked at until the next tick */
 	bool sweeping, stopping, left, failed;
 	struct sweep *sweep;
 	struct audit *audit;
@@ -90,48 +93,74 @@ static bool connected(void *arg, uint64_t cookie)
 
 /* ---- accepting ---- */
 
+static void say_full(struct server *s, int err)
+{
+	if (s->said && uv_now(&s->loop) - s->said < TICK_MS)
+		return;
+	s->said = uv_now(&s->loop);
+	if (err == EMFILE)
+		log_error("no file descriptor is left: turning clients away");
+	else
+		log_error("cannot accept clients: %s: turning them away, or letting them wait",
+			  strerrordesc_np(err));
+}
+
 /*
  * With no descriptor left, accept fails while the client still waits, and the loop would be woken
- * for it for ever. So one is kept in reserve, to accept with it and hang up at once.
+ * for it for ever. So one is kept in reserve, to accept with it and hang up at once. Where even
+ * that fails (it is the system's table that is full, or memory), clients wait, and the loop does
+ * not look at them before the next tick.
  */
-static void turn_away(struct server *s, int listener)
+static void turn_away(struct watch *w, int err)
 {
-	static time_t said;
-	time_t now = time(NULL);
+	struct server *s = w->server;
 	int fd;
 
-	if (now != said)
-		log_error("no file descriptor is left: turning clients away");
-	said = now;
+	say_full(s, err);
 	metrics_limit(&s->core.metrics, LIMIT_OPEN_FILES);
-	metrics_count(&s->core.metrics, listener == s->listeners[LISTEN_ADMIN].fd
-						? TALLY_TURNED_AWAY_ADMIN
-						: TALLY_TURNED_AWAY_POD);
 	close_fdp(&s->spare);
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	close_fdp(&fd);
+	fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0) {
+		metrics_count(&s->core.metrics, w == &s->listeners[LISTEN_ADMIN]
+							? TALLY_TURNED_AWAY_ADMIN
+							: TALLY_TURNED_AWAY_POD);
+		close(fd);
+	} else if (errno != EAGAIN) {
+		uv_poll_stop(&w->poll);
+		s->deaf = true;
+	}
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 static void on_accept(uv_poll_t *poll, int status, int events)
 {
 	struct watch *w = poll->data;
-	struct server *s = w->server;
 
 	(void)events;
 	for (int i = 0; i < ACCEPT_BATCH && status == 0; i++) {
 		int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			conn_new(&s->conns, fd, w == &s->listeners[LISTEN_ADMIN]);
+			conn_new(&w->server->conns, fd, w == &w->server->listeners[LISTEN_ADMIN]);
 		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 			   errno == ENOBUFS) {
-			turn_away(s, w->fd);
+			turn_away(w, errno);
 			return;
 		} else if (errno != ECONNABORTED && errno != EINTR) {
 			return;
 		}
 	}
+}
+
+static void listen_again(struct server *s)
+{
+	for (size_t i = 0; i < LISTENERS && s->deaf; i++) {
+		if (s->listeners[i].active)
+			uv_poll_start(&s->listeners[i].poll, UV_READABLE, on_accept);
+	}
+	s->deaf = false;
+	if (s->spare < 0)
+		s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 /* ---- the clock, the news ---- */
@@ -177,6 +206,7 @@ static void on_tick(uv_timer_t *timer)
 	struct server *s = timer->data;
 
 	audit_flush(s->audit);
+	listen_again(s);
 	conns_tick(&s->conns);
 	exporter_tick(&s->exporter);
 	sock_drop_pending(&s->core, 0);
@@ -322,19 +352,6 @@ static int watch_holders(struct server *s, struct fault *fault)
 	return watch_start(s, &s->ends, fd, on_ends, fault);
 }
 
-/* 8,192 connections and as many programs do not fit the usual soft limit of 1,024. */
-static void raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		log_warning("cannot raise the limit of open files: %s, ignoring it",
-			    strerror(errno));
-}
-
 static int know_oneself(struct core *core, struct fault *fault)
 {
 	cleanup(netns_done) struct netns ns = NETNS_OF(NULL, -1);
@@ -418,17 +435,40 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 	return 0;
 }
 
-static void init_handles(struct server *s)
+/* Return: with an error there is no loop, and nothing to close. */
+static int init_handles(struct server *s, struct fault *fault)
 {
-	uv_loop_init(&s->loop);
+	/* libuv aborts where it finds none for its own (uv__signal_global_reinit()). */
+	int err = files_room(LOOP_FDS, fault);
+
+	if (err < 0)
+		return err;
+	err = uv_loop_init(&s->loop);
+	if (err < 0)
+		return fault_sys(fault, -err, "cannot make an event loop");
+	/* Only the first can fail, for the pipe that all share. */
+	for (size_t i = 0; i < ARRAY_SIZE(s->signals) && !err; i++) {
+		err = uv_signal_init(&s->loop, &s->signals[i]);
+		s->signals[i].data = s;
+	}
+	if (err < 0) {
+		uv_loop_close(&s->loop);
+		return fault_sys(fault, -err, "cannot wait for signals");
+	}
 	uv_timer_init(&s->loop, &s->tick);
 	uv_timer_init(&s->loop, &s->look);
 	uv_timer_init(&s->loop, &s->farewell);
 	s->tick.data = s->look.data = s->farewell.data = s;
-	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++) {
-		uv_signal_init(&s->loop, &s->signals[i]);
-		s->signals[i].data = s;
-	}
+	return 0;
+}
+
+static void server_free(struct server *s)
+{
+	audit_free(s->audit);
+	close_fdp(&s->spare);
+	close_fdp(&s->bpf_lock);
+	close_fdp(&s->run_lock);
+	free(s);
 }
 
 int server_run(const struct options *options, struct fault *fault)
@@ -447,12 +487,16 @@ int server_run(const struct options *options, struct fault *fault)
 	setenv("UV_THREADPOOL_SIZE", workers, 1); /* libuv's only way to be told */
 	s->run_lock = s->bpf_lock = -1;
 	s->news.fd = s->gate_end.fd = s->ends.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
+	files_raise();
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	init_handles(s);
+	err = init_handles(s, fault);
+	if (err < 0) {
+		server_free(s);
+		return err;
+	}
 	lanes_init(&s->lanes, &s->loop, options->workers, options->limits.workers_per_netns);
 	conns_init(&s->conns, &s->loop, &s->core, &s->lanes);
 	exporter_init(&s->exporter, &s->conns);
-	raise_limit();
 	instance_log();
 	err = prepare(s, options, fault);
 	if (!err)
@@ -475,14 +519,10 @@ int server_run(const struct options *options, struct fault *fault)
 	exporter_done(&s->exporter);
 	conns_done(&s->conns);
 	lanes_done(&s->lanes);
-	audit_free(s->audit);
 	close_fdp(&s->core.prober);
 	gate_stop(s->gate);
-	close_fdp(&s->spare);
-	close_fdp(&s->bpf_lock);
-	close_fdp(&s->run_lock);
 	if (!err)
 		err = s->failed;
-	free(s);
+	server_free(s);
 	return err;
 }

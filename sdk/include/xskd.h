@@ -32,6 +32,7 @@
  *	-ECONNREFUSED, -ENOENT at xskd_open(): no daemon there
  *	-ENOTCONN      the connection has ended: xskd_reconnect(), or close and open anew
  *	-EPROTO        the daemon's answer is none of this protocol; the connection is closed
+ *	-EMFILE        this process has no fd left for those of the answer; the connection is closed
  *	-EMSGSIZE      the request has more texts or queues than a packet holds; nothing was sent
  *	-ESTALE        called in a child of the process that opened the connection
  *

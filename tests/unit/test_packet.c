@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -212,6 +213,33 @@ static void more_fds_than_a_set_holds_are_bad(void **state)
 	pair_done(&p);
 }
 
+static void fds_that_find_no_room_are_told(void **state)
+{
+	struct pair p = pair_new();
+	struct fdset fds = FDSET_INIT;
+	struct rlimit before, few;
+	size_t len = 0;
+	int next = dup(p.a);
+
+	(void)state;
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	for (rlim_t room = 0; room < 3; room++) {
+		few.rlim_cur = (rlim_t)next + room;
+		send_raw(p.a, "abc", 3, p.a, 3);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+		assert_int_equal(receive(p.b, PACKET_MAX, &len, &fds), PACKET_SHORT);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+		assert_int_equal(len, 3);
+		assert_int_equal(fds.n, 0);
+	}
+	send_raw(p.a, "abc", 3, p.a, 3);
+	assert_int_equal(receive(p.b, PACKET_MAX, &len, &fds), PACKET_OK);
+	fdset_done(&fds);
+	pair_done(&p);
+}
+
 static void an_empty_packet_is_the_end(void **state)
 {
 	struct pair p = pair_new();
@@ -280,6 +308,7 @@ int main(void)
 		fd_test(the_largest_packet_is_good),
 		fd_test(a_longer_packet_is_bad),
 		fd_test(more_fds_than_a_set_holds_are_bad),
+		fd_test(fds_that_find_no_room_are_told),
 		fd_test(an_empty_packet_is_the_end),
 		fd_test(an_empty_packet_with_fds_is_bad),
 		fd_test(what_is_no_fd_is_bad),
