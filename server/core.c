@@ -192,30 +192,6 @@ static void restore_sockets(struct core *core, struct lease *l)
 	}
 }
 
-/* A socket that was passed on outlives its pod; its queue is to be the next one's. */
-static void empty_places(const struct core *core, const struct lease *l)
-{
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
-		const struct program *p = program_find(core, s->m->program_id);
-
-		if (s->lease == l->m->id && p)
-			xsk_remove(p->map_fd, s->m->queue);
-	}
-}
-
-/* Its file first: what cannot be removed now is found stale at the next start. */
-static void end_stale(struct core *core, struct lease *l, const char *why)
-{
-	char name[256];
-
-	empty_places(core, l);
-	lease_file_name(l->m, name, sizeof(name));
-	(void)!state_remove(&core->state, STATE_LEASES, name);
-	metrics_count(&core->metrics, TALLY_LEASES_STALE);
-	lease_drop(core, l, why);
-}
-
 static bool restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 {
 	struct core *core = arg;
@@ -235,7 +211,7 @@ static bool restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 	}
 	/* One that has ended was there first, so that its program is known to have had it. */
 	if (l && gone)
-		end_stale(core, l, "its network namespace has gone");
+		lease_end(core, l, "its network namespace has gone");
 	return true;
 }
 
@@ -251,12 +227,11 @@ static bool has_its_device(const struct core *core, const struct lease *l, const
 
 	if (l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE)
 		return true;
-	if (strcmp(dev->name, l->m->device) != 0)
-		return false;
 	if (p && p->m->netns_cookie == l->m->netns_cookie)
-		return true;
+		return true; /* whatever it is called now */
 	if (!l->address.len)
-		return !l->m->program_id || dev->xdp_prog_id == l->m->program_id;
+		return !strcmp(dev->name, l->m->device) &&
+		       (!l->m->program_id || dev->xdp_prog_id == l->m->program_id);
 	return dev->address.len == l->address.len &&
 	       !memcmp(dev->address.at, l->address.at, l->address.len);
 }
@@ -272,15 +247,18 @@ static void settle_lease(struct core *core, struct lease *l)
 	int err = device_find_at(queue_mode ? -1 : l->nsid, l->m->ifindex, &dev);
 
 	l->m->link_up = !err && dev.up;
+	l->mtu = err ? 0 : dev.mtu;
 	if (!err && has_its_device(core, l, &dev)) {
 		log_info("found lease of '%s' on '%s'", l->m->container, l->m->interface);
 		metrics_count(&core->metrics, TALLY_LEASES_RESTORED);
-		/* Its file names the program of when it was granted. */
+		/* Its file names the device and the program of when it was granted. */
+		if (strcmp(l->m->device, dev.name) != 0)
+			lease_renamed(l, dev.name);
 		lease_serve(core, l, program_find(core, dev.xdp_prog_id));
 		restore_sockets(core, l);
 		return;
 	}
-	end_stale(core, l, "its device is not there any more");
+	lease_end(core, l, "its device is not there any more");
 }
 
 /* Return: 0, or negative. */
@@ -305,70 +283,4 @@ int core_restore(struct core *core, struct fault *fault)
 	for (size_t i = core->leases.n; i--;)
 		settle_lease(core, core->leases.at[i]);
 	return err < 0 ? fault_sys(fault, -err, "cannot read what is there already") : 0;
-}
-
-/* ---- what the kernel reports ---- */
-
-static bool is_at(const struct core *core, const struct lease *l, int nsid, uint32_t ifindex)
-{
-	int where = lease_inode(core, l) == core->inode ? -1 : l->nsid;
-
-	return where == nsid && l->m->ifindex == ifindex;
-}
-
-void core_link_changed(struct core *core, int nsid, uint32_t ifindex, bool up)
-{
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
-
-		if (!is_at(core, l, nsid, ifindex) || l->m->link_up == up)
-			continue;
-		l->m->link_up = up;
-		watch_tell(core,
-			   up ? XSKD__EVENT_KIND__EVENT_LINK_UP : XSKD__EVENT_KIND__EVENT_LINK_DOWN,
-			   l, NULL, up ? "link is up" : "link is down");
-	}
-}
-
-/* Removed or moved to another namespace: either way its bound sockets are dead for good. */
-void core_link_gone(struct core *core, int nsid, uint32_t ifindex)
-{
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
-
-		if (!is_at(core, l, nsid, ifindex))
-			continue;
-		l->m->link_up = false;
-		sock_drop_all(core, l->m->id, 0, XSKD__EVENT_KIND__EVENT_SOCKET_LOST,
-			      "the device was removed or moved: it will not receive again");
-	}
-	for (size_t i = 0; i < core->programs.n; i++) {
-		struct program *p = core->programs.at[i];
-
-		/* A moved device keeps its program; GrantLease finds out where it went. */
-		if (p->m->ifindex == ifindex &&
-		    instance_ifindex(core->bpf_dir, p->m->id, &p->m->ifindex) < 0)
-			p->m->ifindex = 0;
-	}
-}
-
-/*
- * The kernel takes a namespace's number away first and its devices some time later, of which it
- * then has nobody to tell, for news are told by that number; nor does a bpf_link say that it has
- * lost its device. So the programs there are looked at for a while.
- */
-void core_netns_gone(struct core *core, int nsid)
-{
-	for (size_t i = 0; i < core->programs.n; i++) {
-		struct program *p = core->programs.at[i];
-
-		if (p->nsid == nsid)
-			program_doubt(core, p);
-	}
-	for (size_t i = core->leases.n; i--;) {
-		struct lease *l = core->leases.at[i];
-
-		if (l->nsid == nsid)
-			end_stale(core, l, "its network namespace has gone");
-	}
 }

@@ -39,7 +39,7 @@ struct limits {
 struct program {
 	Xskd__Program *m;
 	ino_t inode;     /* of its namespace; 0: not known (the device was moved) */
-	int nsid;        /* of the same, for rtnetlink; -1: the daemon's own */
+	int nsid;        /* of the same, for rtnetlink; -1: the daemon's own; NETNS_UNKNOWN */
 	uint64_t served; /* cookie of the namespace that was given its map; 0: none */
 	int map_fd;
 	time_t spared;      /* transient: until then (CLOCK_MONOTONIC) it may be without a lease */
@@ -54,6 +54,8 @@ struct lease {
 	ino_t inode;               /* of the container's namespace */
 	int nsid;                  /* of the same, for rtnetlink; -1: not known */
 	struct hw_address address; /* of its device when it was granted */
+	uint32_t mtu;              /* of its device; 0: not known */
+	bool gone;                 /* its device is not there: removed, or moved elsewhere */
 };
 
 struct sock {
@@ -197,6 +199,11 @@ ino_t lease_inode(const struct core *core, const struct lease *l);
 void lease_serve(struct core *core, struct lease *l, const struct program *p);
 /* lease_drop() - forget it and its sockets; their fds go to the reaper. Tells watchers. */
 void lease_drop(struct core *core, struct lease *l, const char *why);
+/* lease_end() - the same without a RevokeLease, its state file and its places in the map included.
+ */
+void lease_end(struct core *core, struct lease *l, const char *why);
+/* lease_renamed() - its device is called so now. */
+void lease_renamed(struct lease *l, const char *device);
 void lease_file(const struct lease *l, Xskd__StateFile *out);
 /* lease_file_name() - of its state file. */
 void lease_file_name(const Xskd__Lease *m, char *out, size_t size);
@@ -248,7 +255,8 @@ void watch_tell(struct core *core, Xskd__EventKind kind, const struct lease *l,
 
 /* ---- what the kernel reports of devices; nsid -1: the daemon's own namespace ---- */
 
-void core_link_changed(struct core *core, int nsid, uint32_t ifindex, bool up);
+void core_link_changed(struct core *core, int nsid, const struct device *dev);
+void core_queues_changed(struct core *core, int nsid, uint32_t ifindex, uint32_t queues);
 void core_link_gone(struct core *core, int nsid, uint32_t ifindex);
 void core_netns_gone(struct core *core, int nsid);
 

@@ -406,6 +406,7 @@ static int grant_enter(struct call *call)
 	if (!l)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
 	l->address = job->dev.address;
+	l->mtu = job->dev.mtu;
 	if (p)
 		program_moved(p, lease_inode(core, l), job->queue_mode ? -1 : job->nsid,
 			      job->queue_mode ? core->cookie : job->cookie, l->m->ifindex,

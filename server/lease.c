@@ -110,6 +110,40 @@ void lease_drop(struct core *core, struct lease *l, const char *why)
 	lease_free(l);
 }
 
+/* A socket that was passed on outlives its pod; its queue is to be the next one's. */
+static void empty_places(const struct core *core, const struct lease *l)
+{
+	for (size_t i = 0; i < core->socks.n; i++) {
+		const struct sock *s = core->socks.at[i];
+		const struct program *p = program_find(core, s->m->program_id);
+
+		if (s->lease == l->m->id && p)
+			xsk_remove(p->map_fd, s->m->queue);
+	}
+}
+
+/* Its file first: what cannot be removed now is found stale at the next start. */
+void lease_end(struct core *core, struct lease *l, const char *why)
+{
+	char name[256];
+
+	empty_places(core, l);
+	lease_file_name(l->m, name, sizeof(name));
+	(void)!state_remove(&core->state, STATE_LEASES, name);
+	metrics_count(&core->metrics, TALLY_LEASES_STALE);
+	lease_drop(core, l, why);
+}
+
+void lease_renamed(struct lease *l, const char *device)
+{
+	char *name = strdup(device);
+
+	if (!name)
+		return; /* the old name is better than none */
+	free(l->m->device);
+	l->m->device = name;
+}
+
 void lease_file(const struct lease *l, Xskd__StateFile *out)
 {
 	xskd__state_file__init(out);

@@ -214,6 +214,12 @@ int program_of(struct call *call, const struct lease *l, struct program **out)
 {
 	struct program *p = program_find(call->core, l->m->program_id);
 
+	if (l->gone)
+		return call_fail(
+			call, FAILED_PRECONDITION,
+			"the device of this lease, '%s', was removed or moved to another namespace: "
+			"have it brought back, or the pod started anew",
+			l->m->device);
 	if (!p || p->leaving || p->m->ifindex != l->m->ifindex)
 		return call_fail(
 			call, FAILED_PRECONDITION,

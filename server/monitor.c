@@ -13,24 +13,26 @@
 
 #define RECEIVE_BUFFER (1024 * 1024) /* a burst of pods starting at once */
 
-static int subscribe(int fd)
+int monitor_join(int fd, int group)
 {
-	const int groups[] = { RTNLGRP_LINK, RTNLGRP_NSID };
 	const int on = 1, size = RECEIVE_BUFFER;
-	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
 
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return -errno;
-	for (size_t i = 0; i < ARRAY_SIZE(groups); i++) {
-		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
-			       sizeof(groups[i])) < 0)
-			return -errno;
-	}
-	if (setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof(on)) < 0)
+	if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0 ||
+	    setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof(on)) < 0)
 		return -errno;
 	/* A smaller buffer only means that the fallback of monitor_read() is taken sooner. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	return 0;
+}
+
+static int subscribe(int fd)
+{
+	struct sockaddr_nl addr = { .nl_family = AF_NETLINK };
+	int err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+
+	if (!err)
+		err = monitor_join(fd, RTNLGRP_LINK);
+	return err ? err : monitor_join(fd, RTNLGRP_NSID);
 }
 
 int monitor_open(struct fault *fault)
@@ -47,16 +49,15 @@ int monitor_open(struct fault *fault)
 
 static void on_link(struct core *core, struct nlmsghdr *nlh, int nsid)
 {
-	struct ifinfomsg *info = NLMSG_DATA(nlh);
-	uint32_t ifindex = (uint32_t)info->ifi_index;
+	const struct ifinfomsg *info = NLMSG_DATA(nlh);
+	struct device dev;
 
 	if (info->ifi_family != AF_UNSPEC) /* a bridge speaks of its ports in the same words */
 		return;
 	if (nlh->nlmsg_type == RTM_DELLINK)
-		core_link_gone(core, nsid, ifindex);
-	else
-		core_link_changed(core, nsid, ifindex,
-				  (info->ifi_flags & IFF_UP) && (info->ifi_flags & IFF_RUNNING));
+		core_link_gone(core, nsid, (uint32_t)info->ifi_index);
+	else if (device_read(nlh, &dev) == 0)
+		core_link_changed(core, nsid, &dev);
 }
 
 static void on_nsid_gone(struct core *core, struct nlmsghdr *nlh)
@@ -103,38 +104,45 @@ static void catch_up(struct core *core)
 		else if (device_find_at(nsid, ifindex, &dev) < 0)
 			core_link_gone(core, nsid, ifindex);
 		else
-			core_link_changed(core, nsid, ifindex, dev.up);
+			core_link_changed(core, nsid, &dev);
 	}
+}
+
+ssize_t monitor_receive(int fd, void *buf, size_t size, int *out_nsid)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
+
+	*out_nsid = -1;
+	if (n < 0)
+		return errno == ENOBUFS ? -ENOBUFS : 0;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level == SOL_NETLINK && c->cmsg_type == NETLINK_LISTEN_ALL_NSID)
+			memcpy(out_nsid, CMSG_DATA(c), sizeof(*out_nsid));
+	}
+	return n;
 }
 
 void monitor_read(int fd, struct core *core)
 {
-	for (;;) {
-		union {
-			struct cmsghdr align;
-			char buf[CMSG_SPACE(sizeof(int))];
-		} control;
-		_Alignas(struct nlmsghdr) char buf[16384];
-		struct iovec iov = { .iov_base = buf, .iov_len = sizeof(buf) };
-		struct msghdr msg = {
-			.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = &control,
-			.msg_controllen = sizeof(control),
-		};
-		ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
-		int nsid = -1;
+	_Alignas(struct nlmsghdr) char buf[16384];
+	ssize_t n;
+	int nsid;
 
-		if (n < 0 && errno == ENOBUFS) {
-			catch_up(core);
-			continue;
-		}
+	while ((n = monitor_receive(fd, buf, sizeof(buf), &nsid)) != 0) {
 		if (n < 0)
-			return;
-		for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-			if (c->cmsg_level == SOL_NETLINK && c->cmsg_type == NETLINK_LISTEN_ALL_NSID)
-				memcpy(&nsid, CMSG_DATA(c), sizeof(nsid));
-		}
-		on_messages(core, buf, (size_t)n, nsid);
+			catch_up(core);
+		else
+			on_messages(core, buf, (size_t)n, nsid);
 	}
 }

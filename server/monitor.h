@@ -12,6 +12,15 @@
 /* monitor_open() - Return: a non-blocking fd, the caller's. */
 int monitor_open(struct fault *fault) must_check;
 
+/* monitor_join() - hear a multicast group of @fd, in all namespaces that have a number here. */
+int monitor_join(int fd, int group) must_check;
+
+/*
+ * monitor_receive() - @out_nsid: the namespace it is about, -1: the daemon's own. Return: its
+ * length; 0: there is no more; -ENOBUFS: the kernel dropped some for want of room.
+ */
+ssize_t monitor_receive(int fd, void *buf, size_t size, int *out_nsid) must_check;
+
 /* monitor_read() - take in all that has arrived, and tell @core. */
 void monitor_read(int fd, struct core *core);
 

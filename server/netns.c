@@ -195,13 +195,12 @@ static void parse_address(struct rtattr *a, struct hw_address *out)
 	memcpy(out->at, RTA_DATA(a), len);
 }
 
-static int parse_link(struct nlmsghdr *nlh, void *arg)
+int device_read(struct nlmsghdr *nlh, struct device *out)
 {
 	struct ifinfomsg *info = NLMSG_DATA(nlh);
 	struct attrs attrs = { IFLA_RTA(info), NLMSG_PAYLOAD(nlh, sizeof(*info)) };
 	struct rtattr *a;
 	uint32_t rx = 1, tx = 1;
-	struct device *out = arg;
 	struct hw_address permanent = { 0 };
 
 	if (nlh->nlmsg_type != RTM_NEWLINK)
@@ -213,6 +212,9 @@ static int parse_link(struct nlmsghdr *nlh, void *arg)
 		switch (a->rta_type & NLA_TYPE_MASK) {
 		case IFLA_IFNAME:
 			snprintf(out->name, sizeof(out->name), "%s", (char *)RTA_DATA(a));
+			break;
+		case IFLA_MTU:
+			memcpy(&out->mtu, RTA_DATA(a), sizeof(out->mtu));
 			break;
 		case IFLA_NUM_RX_QUEUES:
 			memcpy(&rx, RTA_DATA(a), sizeof(rx));
@@ -235,6 +237,11 @@ static int parse_link(struct nlmsghdr *nlh, void *arg)
 		out->address = permanent;
 	out->queues = out->max_queues = rx > tx ? rx : tx;
 	return 0;
+}
+
+static int parse_link(struct nlmsghdr *nlh, void *arg)
+{
+	return device_read(nlh, arg);
 }
 
 /*

@@ -18,13 +18,17 @@ struct hw_address {
 	uint8_t at[32];
 };
 
+struct nlmsghdr;
+struct rtattr;
+
 /* The state of a device, read from rtnetlink and ethtool of its namespace. */
 struct device {
 	char name[IFNAMSIZ];
 	uint32_t ifindex;
-	uint32_t queues;      /* that can receive now */
-	uint32_t max_queues;  /* after `ethtool -L` at most */
-	bool up;              /* administratively up, and with carrier */
+	uint32_t queues;     /* that can receive now */
+	uint32_t max_queues; /* after `ethtool -L` at most */
+	bool up;             /* administratively up, and with carrier */
+	uint32_t mtu;
 	uint32_t xdp_prog_id; /* what is attached, 0: nothing */
 	bool xdp_generic;
 	struct hw_address address;
@@ -65,6 +69,13 @@ int device_find(struct netns *ns, const char *name, struct device *out) must_che
  */
 int netns_nsid(int netns_fd, int *out) must_check;
 
+/* For a program whose device has gone who knows where; -1 is the daemon's own namespace. */
+#define NETNS_UNKNOWN (-2)
+
+/* device_read() - of an RTM_NEWLINK; the queues are those that it might have. -EPROTO: it is none.
+ */
+int device_read(struct nlmsghdr *nlh, struct device *out) must_check;
+
 /* device_find_at() - by index in the namespace with that number; -1: the daemon's own. */
 int device_find_at(int nsid, uint32_t ifindex, struct device *out) must_check;
 
@@ -77,7 +88,6 @@ struct attrs {
 	size_t left;
 };
 
-struct rtattr;
 struct rtattr *attrs_next(struct attrs *attrs);
 
 #endif

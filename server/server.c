@@ -10,6 +10,7 @@
 #include <uv.h>
 
 #include "audit.h"
+#include "channels.h"
 #include "conn.h"
 #include "exporter.h"
 #include "files.h"
@@ -43,7 +44,7 @@ struct server {
 	struct conns conns;
 	struct exporter exporter;
 	struct watch listeners[LISTENERS];
-	struct watch news, ends; /* ends: of processes that hold sockets */
+	struct watch news, channels, ends; /* ends: of processes that hold sockets */
 	struct watch gate_end;
 	struct gate *gate;
 	uv_timer_t tick, look, farewell;
@@ -214,13 +215,32 @@ static void on_tick(uv_timer_t *timer)
 	sweep_start(s, true);
 }
 
+/*
+ * libuv takes an error of the socket, which is how netlink tells that it had no room, for the end
+ * of it, and waits no longer.
+ */
+static void hear_again(uv_poll_t *poll, int status, uv_poll_cb fn)
+{
+	if (status < 0)
+		uv_poll_start(poll, UV_READABLE, fn);
+}
+
 static void on_news(uv_poll_t *poll, int status, int events)
 {
 	struct watch *w = poll->data;
 
-	(void)status;
 	(void)events;
 	monitor_read(w->fd, &w->server->core);
+	hear_again(poll, status, on_news);
+}
+
+static void on_channels(uv_poll_t *poll, int status, int events)
+{
+	struct watch *w = poll->data;
+
+	(void)events;
+	channels_read(w->fd, &w->server->core);
+	hear_again(poll, status, on_channels);
 }
 
 static void on_ends(uv_poll_t *poll, int status, int events)
@@ -261,6 +281,7 @@ static void leave(struct server *s)
 	exporter_stop(&s->exporter);
 	watch_stop(&s->news);
 	watch_stop(&s->gate_end);
+	watch_stop(&s->channels);
 	watch_stop(&s->ends);
 	uv_close((uv_handle_t *)&s->tick, NULL);
 	uv_close((uv_handle_t *)&s->look, NULL);
@@ -341,6 +362,16 @@ static int watch_start(struct server *s, struct watch *w, int fd, uv_poll_cb fn,
 	return err < 0 ? fault_sys(fault, -err, "cannot watch a file descriptor") : 0;
 }
 
+static int watch_channels(struct server *s, struct fault *fault)
+{
+	int fd = channels_open();
+
+	if (fd >= 0)
+		return watch_start(s, &s->channels, fd, on_channels, fault);
+	log_info("no news of changed numbers of queues: %s", strerrordesc_np(-fd));
+	return 0;
+}
+
 /* The set stays the core's; what the loop waits for is a copy. */
 static int watch_holders(struct server *s, struct fault *fault)
 {
@@ -412,6 +443,8 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 		err = fault_sys(fault, errno, "cannot watch the gate");
 	if (!err)
 		err = watch_start(s, &s->gate_end, end, on_gate_end, fault);
+	if (!err)
+		err = watch_channels(s, fault);
 	if (!err)
 		err = watch_holders(s, fault);
 	if (!err)
@@ -486,7 +519,8 @@ int server_run(const struct options *options, struct fault *fault)
 	snprintf(workers, sizeof(workers), "%u", options->workers);
 	setenv("UV_THREADPOOL_SIZE", workers, 1); /* libuv's only way to be told */
 	s->run_lock = s->bpf_lock = -1;
-	s->news.fd = s->gate_end.fd = s->ends.fd = s->listeners[0].fd = s->listeners[1].fd = -1;
+	s->news.fd = s->channels.fd = s->gate_end.fd = s->ends.fd = -1;
+	s->listeners[0].fd = s->listeners[1].fd = -1;
 	files_raise();
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	err = init_handles(s, fault);

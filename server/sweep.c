@@ -181,8 +181,8 @@ static bool is_attached(const struct core *core, struct candidate *c)
 
 	if (ifindex || (err < 0 && err != -ENOENT))
 		return true;
-	c->detached = c->ifindex && device_find_at(c->nsid, c->ifindex, &dev) == 0 &&
-		      dev.xdp_prog_id != c->id;
+	c->detached = c->ifindex && c->nsid != NETNS_UNKNOWN &&
+		      device_find_at(c->nsid, c->ifindex, &dev) == 0 && dev.xdp_prog_id != c->id;
 	c->foreign = c->detached ? dev.xdp_prog_id : 0;
 	return false;
 }

@@ -376,7 +376,8 @@ static void harm(uint8_t arg)
 		return;
 	switch (arg >> 2 & 3) {
 	case 0:
-		core_link_changed(&w.core, nsid, d->dev.ifindex, arg & 16);
+		d->dev.up = arg & 16;
+		core_link_changed(&w.core, nsid, &d->dev);
 		break;
 	case 1:
 		fake_device_remove(d);

@@ -76,6 +76,14 @@ static void a_connection_watches_once(void **state)
 	assert_int_equal(w.n_told, 0);
 }
 
+static void changed(int nsid, const struct fake_device *device, bool up)
+{
+	struct device dev = device->dev;
+
+	dev.up = up;
+	core_link_changed(&w.core, nsid, &dev);
+}
+
 static void the_link_is_told_when_it_changes(void **state)
 {
 	int nsid;
@@ -85,17 +93,17 @@ static void the_link_is_told_when_it_changes(void **state)
 	assert_int_equal(watch(&w.a), XSKD__CODE__OK);
 	assert_int_equal(watch(&w.b), XSKD__CODE__OK);
 	assert_int_equal(netns_nsid(w.pod_a, &nsid), 0);
-	core_link_changed(&w.core, nsid, w.eth_a->dev.ifindex, true); /* as it was */
+	changed(nsid, w.eth_a, true); /* as it was */
 	assert_int_equal(w.n_told, 0);
-	core_link_changed(&w.core, nsid, w.eth_a->dev.ifindex, false);
-	core_link_changed(&w.core, nsid, w.eth_a->dev.ifindex, false);
+	changed(nsid, w.eth_a, false);
+	changed(nsid, w.eth_a, false);
 	assert_int_equal(told(&w.a, XSKD__EVENT_KIND__EVENT_LINK_DOWN), 1);
-	core_link_changed(&w.core, nsid, w.eth_a->dev.ifindex, true);
+	changed(nsid, w.eth_a, true);
 	assert_int_equal(told(&w.a, XSKD__EVENT_KIND__EVENT_LINK_UP), 1);
-	core_link_changed(&w.core, nsid, 4242, false);
-	core_link_changed(&w.core, -1, w.eth_a->dev.ifindex, false); /* a number of the host's */
+	core_link_changed(&w.core, nsid, &(struct device){ .ifindex = 4242 });
+	changed(-1, w.eth_a, false); /* a number of the host's */
 	assert_int_equal(told_at_all(&w.a), 2);
-	core_link_changed(&w.core, -1, w.host0->dev.ifindex, false); /* queue mode: it is there */
+	changed(-1, w.host0, false); /* queue mode: it is there */
 	assert_int_equal(told(&w.b, XSKD__EVENT_KIND__EVENT_LINK_DOWN), 1);
 }
 
