@@ -35,6 +35,7 @@ int files_room(unsigned int n, struct fault *fault)
 			break; /* more than a set holds: enough */
 	}
 	fdset_done(&fds);
-	return err ? fault_sys(fault, -err, "cannot open even the first files: raise the limit")
+	return err ? fault_sys(fault, -err,
+			       "cannot open %u files more: raise the limit of open files", n)
 		   : 0;
 }

@@ -27,7 +27,7 @@
 #define TICK_MS      1000
 #define LAME_DUCK_MS 10000 /* after SIGTERM: so long may calls under way take */
 #define ACCEPT_BATCH 64
-#define LOOP_FDS     8 /* what libuv opens for a loop and its signals, and some more */
+#define ROOM_FDS     8 /* what libuv opens for a loop and its signals; a client or two, later */
 
 /* A file descriptor that the loop waits for; @fd is ours to close once the handle has. */
 struct watch {
@@ -460,6 +460,8 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 	if (err < 0)
 		return err;
 	err = exporter_open(&s->exporter, o, fault);
+	if (!err)
+		err = files_room(ROOM_FDS, fault);
 	if (err < 0)
 		return err;
 	uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
@@ -472,7 +474,7 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 static int init_handles(struct server *s, struct fault *fault)
 {
 	/* libuv aborts where it finds none for its own (uv__signal_global_reinit()). */
-	int err = files_room(LOOP_FDS, fault);
+	int err = files_room(ROOM_FDS, fault);
 
 	if (err < 0)
 		return err;
