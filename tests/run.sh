@@ -6,6 +6,7 @@
 #   tests/run.sh --sanitize       only sanitized builds, of both compilers
 #   tests/run.sh --kernels        also on Debian's kernels under qemu
 #   tests/run.sh --fuzz SECONDS   how long the fuzzers run (default 30; 0: not at all)
+#   tests/run.sh --soak MINUTES   how long the soak lasts (default 1; 0: not at all)
 #   tests/run.sh --build DIR      where to build (default: build)
 #
 # Closes with one line, `N passed, N failed, N skipped`, and exits 1 if any failed.
@@ -13,14 +14,15 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 top=$PWD
 
-sanitize=no kernels=no fuzz=30 build=$top/build
+sanitize=no kernels=no fuzz=30 soak=1 build=$top/build
 while (($#)); do
     case $1 in
     --sanitize) sanitize=yes ;;
     --kernels) kernels=yes ;;
     --fuzz) fuzz=${2:?--fuzz needs SECONDS}; shift ;;
+    --soak) soak=${2:?--soak needs MINUTES}; shift ;;
     --build) build=$(realpath -m "${2:?--build needs a directory}"); shift ;;
-    -h | --help) sed -n '3,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '3,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "tests/run.sh: what is '$1'? Try --help" >&2; exit 2 ;;
     esac
     shift
@@ -110,6 +112,8 @@ fi
 make_build "$build-clang-asan" clang "${sanitizers[@]}" -Dfuzzers=true
 layers "$build-clang-asan" clang-asan
 ((fuzz == 0)) || tap "fuzz, $fuzz s" tests/fuzz/run.sh "$build-clang-asan" "$fuzz"
+[[ $soak == 0 ]] || tap "soak, $soak min" /usr/bin/python3 tests/soak.py --build "$build-clang-asan" \
+    --minutes "$soak"
 if [[ $kernels == yes ]]; then
     status=0
     tests/kernels/run.sh "$build" 2>&1 | tee "$log" || status=$?
