@@ -198,12 +198,12 @@ void doctor_process(struct doctor *d)
 	if (!d->pid)
 		return;
 	err = read_limit(d, "Max open files", &soft, &hard);
-	if (err < 0)
+	if (err)
 		doctor_blind(d, "daemon.open-files", SUBJECT, err);
 	else
 		judge_files(d, soft, hard);
 	err = read_capabilities(d, &have, &bound);
-	if (err < 0) {
+	if (err) {
 		doctor_blind(d, "daemon.capabilities", SUBJECT, err);
 		return;
 	}

@@ -32,7 +32,6 @@ void process_add(json_t **to)
 	output_add(to, "uid", output_number(getuid()));
 	if (!f)
 		return;
-	/* NOLINTBEGIN(cert-err34-c): the kernel's numbers fit */
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "CapEff: %" SCNx64, &capabilities) == 1)
 			add_capabilities(to, capabilities);
@@ -41,6 +40,5 @@ void process_add(json_t **to)
 		else if (sscanf(line, "Seccomp: %u", &n) == 1)
 			output_add(to, "seccomp", seccomp_mode(n));
 	}
-	/* NOLINTEND(cert-err34-c) */
 	fclose(f);
 }

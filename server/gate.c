@@ -97,9 +97,9 @@ static void set_title(void)
 	size_t room = strlen(program_invocation_name);
 
 	(void)prctl(PR_SET_NAME, "xskd-gate");
-	if (room >= strlen(title)) {
+	if (room >= sizeof(title) - 1) {
 		memset(program_invocation_name, ' ', room);
-		memcpy(program_invocation_name, title, strlen(title));
+		memcpy(program_invocation_name, title, sizeof(title) - 1);
 	}
 }
 

@@ -60,8 +60,10 @@ static void take(const char *path, const char *interface, uint32_t queues, bool 
 		if (write(out, &took, sizeof(took)) != sizeof(took))
 			_exit(0); /* the parent has had enough */
 	}
-	while (wait)
-		pause();
+	if (wait) {
+		for (;;)
+			pause();
+	}
 	_exit(0); /* closed by the kernel, as after a kill, but not torn out of anything */
 }
 

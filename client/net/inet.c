@@ -347,7 +347,6 @@ static int parse_whole(const char *text, uint16_t type, struct message *m)
 	if (len < sizeof(struct rtmsg) || len > sizeof(bytes))
 		return -EMSGSIZE;
 	for (size_t i = 0; i < len; i++) {
-		/* NOLINTNEXTLINE(cert-err34-c): two digits fit */
 		if (sscanf(text + 2 * i, "%2hhx", &bytes[i]) != 1)
 			return -EINVAL;
 	}

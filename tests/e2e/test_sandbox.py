@@ -2,7 +2,6 @@
 """Daemon and gate: who holds what, and how the one ends with the other."""
 import os
 import signal
-import unittest
 
 import tap
 from node import Node, TestCase, entries, wait_for
