@@ -12,15 +12,13 @@
 
 #define SUBJECT "daemon"
 
-/* linux/capability.h of 5.8 has them all; xskd(8) says for which call each is. */
+/* What the daemon itself keeps; without the rest it does not start, see xskd(8). */
 static const struct {
 	unsigned int number;
 	const char *name, *without;
 } wanted[] = {
 	{ CAP_BPF, "CAP_BPF", "it can load no program" },
 	{ CAP_NET_ADMIN, "CAP_NET_ADMIN", "it can attach no program and enter no lease" },
-	{ CAP_NET_BROADCAST, "CAP_NET_BROADCAST", "it hears nothing of devices in pods" },
-	{ CAP_NET_RAW, "CAP_NET_RAW", "it can make no AF_XDP socket" },
 };
 
 /* Opens below /proc/PID/, or with "" the directory itself. */

@@ -13,12 +13,13 @@ build_packages=(
     clang bpftool                               # the kernel program and its skeleton
     protobuf-c-compiler libprotobuf-c-dev
     libbpf-dev libelf-dev zlib1g-dev libxdp-dev libuv1-dev libjansson-dev libhttp-parser-dev
+    libcap-ng-dev libseccomp-dev
 )
 
 # To compile and run what is in tests/, and for deploy/demo.sh.
 # shellcheck disable=SC2034
 test_packages=(
-    libcmocka-dev libseccomp-dev
+    libcmocka-dev
     g++                                         # <xskd.h> compiles as C++
     iproute2 util-linux procps
     python3 python3-protobuf protobuf-compiler  # the client in another language

@@ -163,7 +163,7 @@ static int make(struct call *call, struct netns *ns)
 	if (err)
 		return fault_sys(&call->fault, -err, "cannot find interface '%s'", req->interface);
 	spec.queues = dev.max_queues;
-	err = instance_make(&spec, &job->instance, &call->fault);
+	err = instance_make(ns->gate, &spec, &job->instance, &call->fault);
 	if (!err) {
 		call->made = true;
 		err = instance_pin(&job->instance, bpf_dir, &call->fault);

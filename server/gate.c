@@ -15,6 +15,7 @@
 #include "log.h"
 #include "netns.h"
 #include "packet.h"
+#include "sandbox.h"
 
 #define CHANNELS_MAX 128
 #define STACK_SIZE   (256 * 1024)
@@ -119,7 +120,7 @@ static int set_up(const struct own *own, pid_t daemon)
 	return close_others(own);
 }
 
-static _Noreturn void run(const struct own *own, pid_t daemon)
+static _Noreturn void run(const struct own *own, const struct sandbox *sandbox, pid_t daemon)
 {
 	struct gate_reply ready = { 0 };
 	uint8_t nothing;
@@ -128,7 +129,11 @@ static _Noreturn void run(const struct own *own, pid_t daemon)
 
 	ready.err = set_up(own, daemon);
 	if (!ready.err)
+		ready.err = sandbox_gate(sandbox);
+	if (!ready.err)
 		ready.err = start_threads(own);
+	if (!ready.err)
+		ready.err = sandbox_gate_calls(sandbox, daemon);
 	if (packet_send(own->control, 0, (uint8_t *)&ready, sizeof(ready), NULL) != PACKET_OK)
 		_exit(1);
 	while (packet_recv(own->control, 0, &nothing, sizeof(nothing), &len, &none) == -EINTR)
@@ -185,7 +190,8 @@ static int await_ready(struct gate *gate)
 	return err == PACKET_OK && len == sizeof(ready) ? ready.err : -EPIPE;
 }
 
-int gate_start(unsigned int channels, int lock, struct gate **out, struct fault *fault)
+int gate_start(unsigned int channels, int lock, const struct sandbox *sandbox, struct gate **out,
+	       struct fault *fault)
 {
 	struct own own = {
 		.log = STDERR_FILENO, .home = netns_self(), .lock = lock, .control = -1
@@ -205,7 +211,7 @@ int gate_start(unsigned int channels, int lock, struct gate **out, struct fault 
 	if (!err) {
 		gate->pid = fork();
 		if (gate->pid == 0)
-			run(&own, daemon);
+			run(&own, sandbox, daemon);
 		err = gate->pid < 0 ? -errno : 0;
 	}
 	close_own(&own);
@@ -338,6 +344,14 @@ int gate_link(struct gate *gate, int netns_fd, int prog_fd, uint32_t ifindex, ui
 	int fd, err = call(gate, &req, (int[]){ prog_fd, netns_fd }, &fd, 1, &reply);
 
 	return err ? err : fd;
+}
+
+int gate_program(struct gate *gate, uint32_t queues, int out_fds[GATE_PROGRAM_FDS])
+{
+	const struct gate_request req = { .op = GATE_PROGRAM, .n = queues };
+	struct gate_reply reply;
+
+	return call(gate, &req, (int[]){ -1, -1 }, out_fds, GATE_PROGRAM_FDS, &reply);
 }
 
 int gate_holder(struct gate *gate, uint32_t program, uint32_t ifindex, struct gate_holder *out)

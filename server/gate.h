@@ -2,8 +2,9 @@
 /*
  * The gate: a small process beside the daemon that alone can do what CAP_SYS_ADMIN is needed for,
  * so that the process that reads tenants' bytes can do without. Forked at start, it makes sockets
- * and links inside of network namespaces that it is given fds of, and says who holds a program. It
- * never waits for one worker while it serves another: each call takes a channel of its own.
+ * and links inside of network namespaces that it is given fds of, loads the default program, and
+ * says who holds a program. It never waits for one worker while it serves another: each call takes
+ * a channel of its own.
  *
  * All of this blocks, and is for worker threads; before the daemon has any, for the first.
  */
@@ -15,6 +16,7 @@
 #include "fault.h"
 
 struct gate;
+struct sandbox;
 
 /* What gate_sockets() makes. */
 enum gate_socket {
@@ -27,8 +29,10 @@ enum gate_socket {
  * @channels: so many calls can be under way at once.
  * @lock: an fd that the gate holds open until its end; a file lock on it tells the next daemon
  *	that nothing of this one can happen any more. -1: none.
+ * @sandbox: for the gate itself.
  */
-int gate_start(unsigned int channels, int lock, struct gate **out, struct fault *fault) must_check;
+int gate_start(unsigned int channels, int lock, const struct sandbox *sandbox, struct gate **out,
+	       struct fault *fault) must_check;
 
 /* gate_stop() - end it and wait for that; NULL is no gate. */
 void gate_stop(struct gate *gate);
@@ -56,6 +60,16 @@ int gate_sockets(struct gate *gate, int netns_fd, enum gate_socket kind, size_t 
  */
 int gate_link(struct gate *gate, int netns_fd, int prog_fd, uint32_t ifindex,
 	      uint32_t flags) must_check;
+
+/* The default program, as loaded: its fds. */
+enum { GATE_PROG, GATE_MAP, GATE_COUNTERS, GATE_PROGRAM_FDS };
+
+/*
+ * gate_program() - load it with maps for so many queues; the caller owns the fds. Of a process
+ * without CAP_PERFMON the kernel takes it too, but guards it against speculative stores, which
+ * costs some nanoseconds on each packet.
+ */
+int gate_program(struct gate *gate, uint32_t queues, int out_fds[GATE_PROGRAM_FDS]) must_check;
 
 /* What a program by an id is, and the bpf_link that holds it on a device. */
 struct gate_holder {

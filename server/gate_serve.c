@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "instance.h"
 #include "log.h"
 #include "packet.h"
 
@@ -69,6 +70,25 @@ static int do_link(const struct gate_request *req, struct fdset *in, int home, s
 	return fdset_add(out, fd) < 0 ? -EMFILE : 0;
 }
 
+static int do_program(const struct gate_request *req, struct fdset *out)
+{
+	const struct instance_spec spec = {
+		.object_fd = -1, .program = "", .map = "", .queues = req->n
+	};
+	struct instance in = INSTANCE_INIT;
+	struct fault fault = FAULT_INIT;
+	int *const fds[] = { &in.prog_fd, &in.map_fd, &in.counters_fd };
+	int err = instance_make(NULL, &spec, &in, &fault);
+
+	if (err < 0)
+		log_error("gate: %s", fault.text);
+	for (size_t i = 0; i < ARRAY_SIZE(fds) && !err; i++)
+		err = fdset_add(out, steal_fd(fds[i])) < 0 ? -EMFILE : 0;
+	instance_done(&in);
+	fault_done(&fault);
+	return err;
+}
+
 static int do_holder(const struct gate_request *req, struct gate_holder *out)
 {
 	cleanup(close_fdp) int prog_fd = bpf_prog_get_fd_by_id(req->program);
@@ -105,6 +125,7 @@ static bool is_request(const struct gate_request *req, size_t len, const struct 
 	case GATE_LINK:
 		return (fds->n == 1 || fds->n == 2) &&
 		       (req->flags == XDP_FLAGS_SKB_MODE || req->flags == XDP_FLAGS_DRV_MODE);
+	case GATE_PROGRAM:
 	case GATE_HOLDER:
 		return fds->n == 0;
 	}
@@ -139,9 +160,10 @@ static int serve_one(int channel, int home)
 	if (err != PACKET_OK)
 		return err == -EINTR ? PACKET_OK : err; /* a debugger was here */
 	if (is_request(&req, len, &in)) {
-		reply.err = req.op == GATE_SOCKETS ? do_sockets(&req, &in, home, &out)
-			    : req.op == GATE_LINK  ? do_link(&req, &in, home, &out)
-						   : do_holder(&req, &reply.holder);
+		reply.err = req.op == GATE_SOCKETS   ? do_sockets(&req, &in, home, &out)
+			    : req.op == GATE_LINK    ? do_link(&req, &in, home, &out)
+			    : req.op == GATE_PROGRAM ? do_program(&req, &out)
+						     : do_holder(&req, &reply.holder);
 		if (reply.err < 0)
 			fdset_done(&out);
 		err = answer(channel, &reply, &out);

@@ -12,13 +12,14 @@
 enum gate_op {
 	GATE_SOCKETS = 1, /* fds: namespace, or none -> sockets */
 	GATE_LINK,        /* fds: program, namespace or none -> link */
+	GATE_PROGRAM,     /* no fds -> GATE_PROGRAM_FDS */
 	GATE_HOLDER,      /* no fds */
 };
 
 struct gate_request {
 	uint32_t op;
 	uint32_t kind;    /* GATE_SOCKETS */
-	uint32_t n;       /* ... so many */
+	uint32_t n;       /* ... so many; GATE_PROGRAM: queues */
 	uint32_t ifindex; /* GATE_LINK, GATE_HOLDER */
 	uint32_t flags;   /* GATE_LINK */
 	uint32_t program; /* GATE_HOLDER */

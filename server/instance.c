@@ -165,6 +165,13 @@ static int shape_maps(struct making *m)
 	return 0;
 }
 
+/* As the verifier says it: arithmetic that could leak under speculation, and tracing helpers. */
+static bool wants_perfmon(const char *log)
+{
+	return strstr(log, "!root") || strstr(log, "bpf_trace_printk") ||
+	       strstr(log, "bpf_probe_read");
+}
+
 static int load_object(struct making *m)
 {
 	int err;
@@ -184,6 +191,13 @@ static int load_object(struct making *m)
 		fault_set(
 			m->fault, XSKD__CODE__FAILED_PRECONDITION, EPERM,
 			"loading a BPF program is not permitted: xskd needs CAP_BPF and CAP_NET_ADMIN");
+	else if (len && wants_perfmon(m->log))
+		fault_set(
+			m->fault, XSKD__CODE__INVALID_ARGUMENT, -err,
+			"the kernel takes the program '%s' only from holders of CAP_PERFMON: write "
+			"it another way, or give xskd that capability and set \"perfmon\": true in "
+			"its configuration",
+			bpf_program__name(m->prog));
 	else if (len && err != -ENOMEM && err != -EMFILE && err != -ENFILE)
 		m->fault->code = XSKD__CODE__INVALID_ARGUMENT; /* it reached the verifier */
 	if (len)
@@ -254,7 +268,22 @@ static int take_out(struct making *m, struct instance *out)
 	return 0;
 }
 
-int instance_make(const struct instance_spec *spec, struct instance *out, struct fault *fault)
+static int make_by_gate(struct gate *gate, uint32_t queues, struct instance *out,
+			struct fault *fault)
+{
+	int fds[GATE_PROGRAM_FDS];
+	int err = gate_program(gate, queues, fds);
+
+	if (err < 0)
+		return fault_sys(fault, -err, "cannot load the default program");
+	out->prog_fd = fds[GATE_PROG];
+	out->map_fd = fds[GATE_MAP];
+	out->counters_fd = fds[GATE_COUNTERS];
+	err = describe(out);
+	return err < 0 ? fault_sys(fault, -err, "cannot ask for the loaded program") : 0;
+}
+
+static int make(const struct instance_spec *spec, struct instance *out, struct fault *fault)
 {
 	struct making m = { .spec = spec, .fault = fault, .log = malloc(VERIFIER_LOG_SIZE) };
 	int err;
@@ -277,6 +306,13 @@ int instance_make(const struct instance_spec *spec, struct instance *out, struct
 		err = take_out(&m, out);
 	making_done(&m);
 	return err;
+}
+
+int instance_make(struct gate *gate, const struct instance_spec *spec, struct instance *out,
+		  struct fault *fault)
+{
+	return gate && spec->object_fd < 0 ? make_by_gate(gate, spec->queues, out, fault)
+					   : make(spec, out, fault);
 }
 
 /* ---- attaching ---- */

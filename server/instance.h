@@ -49,8 +49,11 @@ enum instance_mode {
 	INSTANCE_GENERIC,
 };
 
-/* instance_make() - load it. The caller ends @out with instance_done(), also after a failure. */
-int instance_make(const struct instance_spec *spec, struct instance *out,
+/*
+ * instance_make() - load it; the default program by the gate, unless that is NULL. The caller ends
+ * @out with instance_done(), also after a failure.
+ */
+int instance_make(struct gate *gate, const struct instance_spec *spec, struct instance *out,
 		  struct fault *fault) must_check;
 
 /*

@@ -29,6 +29,7 @@ static const struct options defaults = {
 	.run_dir = "/run/xskd",
 	.bpf_dir = "/sys/fs/bpf/xskd",
 	.log_level = LEVEL_INFO,
+	.sandbox = true,
 	.workers = 8,
 	.limits = {
 		.connections = 8192,
@@ -135,6 +136,14 @@ static int set_dir(char *out, const char *key, const json_t *value, struct fault
 	return 0;
 }
 
+static int set_bool(bool *out, const char *key, const json_t *value, struct fault *fault)
+{
+	if (!json_is_boolean(value))
+		return wrong(fault, key, "has to be true or false");
+	*out = json_is_true(value);
+	return 0;
+}
+
 static bool is_one_of(const char *word, const char *a, const char *b)
 {
 	return word && (!strcmp(word, a) || !strcmp(word, b));
@@ -215,6 +224,10 @@ static int set_key(struct options *o, const char *key, json_t *value, struct fau
 		return set_limits(o, value, fault);
 	if (!strcmp(key, "metrics"))
 		return set_metrics(o, value, fault);
+	if (!strcmp(key, "sandbox"))
+		return set_bool(&o->sandbox, key, value, fault);
+	if (!strcmp(key, "perfmon"))
+		return set_bool(&o->perfmon, key, value, fault);
 	if (!strcmp(key, "logLevel"))
 		return word && log_level_parse(word, &o->log_level)
 			       ? 0

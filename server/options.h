@@ -15,6 +15,8 @@ struct options {
 	enum log_level log_level;
 	bool log_json;
 	bool two_phase;   /* do without full hand-off, as on kernels before 6.4 */
+	bool sandbox;     /* give up what is not needed after the start */
+	bool perfmon;     /* but for CAP_PERFMON, that custom programs may need */
 	uint32_t workers; /* threads for what blocks */
 	struct limits limits;
 	/* Where metrics are told by TCP, beside the Unix socket; AF_UNSPEC: nowhere. */

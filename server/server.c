@@ -22,6 +22,7 @@
 #include "monitor.h"
 #include "netns.h"
 #include "pin.h"
+#include "sandbox.h"
 #include "sweep.h"
 
 #define TICK_MS      1000
@@ -398,11 +399,42 @@ static int know_oneself(struct core *core, struct fault *fault)
 	return 0;
 }
 
+/* All that needs more than the daemon keeps; then that is given up. */
+static int start_privileged(struct server *s, const struct options *o,
+			    const struct sandbox *sandbox, struct fault *fault)
+{
+	int end, news, err = gate_start(o->workers, s->run_lock, sandbox, &s->gate, fault);
+
+	if (err < 0)
+		return err;
+	s->core.gate = s->gate;
+	end = fcntl(gate_fd(s->gate), F_DUPFD_CLOEXEC, 3);
+	if (end < 0)
+		return fault_sys(fault, errno, "cannot watch the gate");
+	err = watch_start(s, &s->gate_end, end, on_gate_end, fault);
+	if (!err)
+		err = xsk_probe(s->gate, &s->core.features, fault);
+	if (err < 0)
+		return err;
+	s->core.prober = xsk_prober(s->gate, fault);
+	if (s->core.prober < 0)
+		return s->core.prober;
+	news = monitor_open(fault);
+	err = news < 0 ? news : watch_start(s, &s->news, news, on_news, fault);
+	return err ? err : sandbox_daemon(sandbox, fault);
+}
+
 static int prepare(struct server *s, const struct options *o, struct fault *fault)
 {
+	const struct sandbox sandbox = { .off = !o->sandbox,
+					 .perfmon = o->perfmon,
+					 .run_dir = o->run_dir,
+					 .bpf_dir = o->bpf_dir };
 	struct state state = STATE_INIT;
-	int err = listen_dirs(o->run_dir, &s->run_lock, fault);
+	int err = sandbox_check(&sandbox, fault);
 
+	if (!err)
+		err = listen_dirs(o->run_dir, &s->run_lock, fault);
 	if (!err)
 		err = pin_mount(o->bpf_dir, fault);
 	if (!err)
@@ -418,14 +450,7 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 	if (!err)
 		err = know_oneself(&s->core, fault);
 	if (!err)
-		err = gate_start(o->workers, s->run_lock, &s->gate, fault);
-	if (!err)
-		err = xsk_probe(s->gate, &s->core.features, fault);
-	s->core.gate = s->gate;
-	if (!err) {
-		s->core.prober = xsk_prober(s->gate, fault);
-		err = s->core.prober < 0 ? s->core.prober : 0;
-	}
+		err = start_privileged(s, o, &sandbox, fault);
 	if (!err)
 		err = core_restore(&s->core, fault);
 	if (o->two_phase)
@@ -435,21 +460,14 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 
 static int start(struct server *s, const struct options *o, struct fault *fault)
 {
-	int listeners[LISTENERS], news = monitor_open(fault);
-	int end = fcntl(gate_fd(s->gate), F_DUPFD_CLOEXEC, 3);
-	int err = news < 0 ? news : watch_start(s, &s->news, news, on_news, fault);
+	int listeners[LISTENERS];
+	int err = watch_holders(s, fault);
 
-	if (end < 0 && !err)
-		err = fault_sys(fault, errno, "cannot watch the gate");
-	if (!err)
-		err = watch_start(s, &s->gate_end, end, on_gate_end, fault);
 	if (!err)
 		err = watch_channels(s, fault);
 	if (!err)
-		err = watch_holders(s, fault);
-	if (!err)
 		err = listen_open(o->run_dir, listeners, fault);
-	if (err)
+	if (err < 0)
 		return err;
 	for (size_t i = 0; i < LISTENERS; i++) {
 		if (err < 0)

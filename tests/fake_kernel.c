@@ -434,11 +434,13 @@ static int read_object(const struct instance_spec *spec, struct prog *p, struct 
 	return 0;
 }
 
-int instance_make(const struct instance_spec *spec, struct instance *out, struct fault *fault)
+int instance_make(struct gate *gate, const struct instance_spec *spec, struct instance *out,
+		  struct fault *fault)
 {
 	struct prog *p = &progs[n_progs];
 	int err = due_fault(fault, "instance_make()");
 
+	(void)gate;
 	if (err < 0)
 		return err;
 	if (n_progs == PROG_MAX)

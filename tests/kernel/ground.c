@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "gate.h"
+#include "sandbox.h"
 #include "support.h"
 
 struct netns ground = NETNS_OF(NULL, -1);
@@ -33,6 +34,7 @@ static void must(bool good, const char *what)
 void ground_enter(void)
 {
 	struct fault fault = FAULT_INIT;
+	const struct sandbox sandbox = { 0 };
 	struct device lo;
 
 	if (geteuid() != 0) {
@@ -45,7 +47,7 @@ void ground_enter(void)
 	must(mkdir("/tmp/bpf", 0700) == 0 && mkdir(GROUND_RUN, 0700) == 0, "mkdir");
 	must(mount("bpf", "/tmp/bpf", "bpf", 0, NULL) == 0, "bpffs");
 	ground_run("ip link set lo up");
-	must(gate_start(2, -1, &ground.gate, &fault) == 0, "gate");
+	must(gate_start(2, -1, &sandbox, &ground.gate, &fault) == 0, "gate");
 	must(device_find(&ground, "lo", &lo) == 0,
 	     "loopback"); /* which opens what later tests use */
 }

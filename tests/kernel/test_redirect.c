@@ -19,7 +19,7 @@ static struct instance make(uint32_t queues)
 	struct instance in = INSTANCE_INIT;
 	struct fault fault = FAULT_INIT;
 
-	if (instance_make(&spec, &in, &fault) < 0)
+	if (instance_make(ground.gate, &spec, &in, &fault) < 0)
 		fail_msg("%s", fault.text);
 	return in;
 }

@@ -95,7 +95,7 @@ static struct attached attach(unsigned int queues)
 
 	ground_veth("xa", "xb", queues);
 	assert_int_equal(device_find(&ground, "xb", &dev), 0);
-	GOOD(instance_make(&spec, &a.in, &why));
+	GOOD(instance_make(ground.gate, &spec, &a.in, &why));
 	GOOD(instance_attach(&a.in, &ground, &dev, INSTANCE_NATIVE, &granted, &why));
 	a.sender = ground_packet_socket("xa");
 	return a;

@@ -108,7 +108,7 @@ static void no_request_is_taken_for_one(void **state)
 		{ good, sizeof(good), 2 },
 		{ good, sizeof(good), FDSET_MAX },
 		{ { .op = 0, .n = 1 }, sizeof(good), 0 },
-		{ { .op = 4, .n = 1 }, sizeof(good), 0 },
+		{ { .op = GATE_HOLDER + 1, .n = 1 }, sizeof(good), 0 },
 		{ { .op = UINT32_MAX, .n = 1 }, sizeof(good), 0 },
 		{ { .op = GATE_SOCKETS, .kind = GATE_XDP, .n = 0 }, sizeof(good), 0 },
 		{ { .op = GATE_SOCKETS, .kind = GATE_XDP, .n = FDSET_MAX + 1 }, sizeof(good), 0 },
@@ -120,6 +120,7 @@ static void no_request_is_taken_for_one(void **state)
 		{ { .op = GATE_LINK, .flags = XDP_FLAGS_REPLACE }, sizeof(good), 1 },
 		{ { .op = GATE_LINK, .flags = XDP_FLAGS_HW_MODE }, sizeof(good), 1 },
 		{ { .op = GATE_HOLDER, .program = 1 }, sizeof(good), 1 },
+		{ { .op = GATE_PROGRAM, .n = 1 }, sizeof(good), 1 },
 	};
 	struct {
 		struct gate_request req;

@@ -154,6 +154,7 @@ static void each_key_is_taken(void **state)
 	assert_int_equal(
 		json(&o, "{\"runDir\": \"/r\", \"bpfDir\": \"/b\", \"logLevel\": \"error\","
 			 "\"logFormat\": \"json\", \"handOff\": \"two-phase\", \"workers\": 3,"
+			 "\"sandbox\": false,"
 			 "\"limits\": {\"connections\": 11, \"connectionsPerNetns\": 12,"
 			 "\"callsInFlight\": 13, \"callsPerNetns\": 15, \"callsPerSecond\": 16,"
 			 "\"workersPerNetns\": 18, \"queuedBytes\": 70000,"
@@ -166,6 +167,8 @@ static void each_key_is_taken(void **state)
 	assert_true(o.log_json);
 	assert_true(o.two_phase);
 	assert_int_equal(o.workers, 3);
+	assert_false(o.sandbox);
+	assert_false(o.perfmon);
 	assert_int_equal(o.limits.connections, 11);
 	assert_int_equal(o.limits.connections_per_netns, 12);
 	assert_int_equal(o.limits.calls_in_flight, 13);
@@ -258,6 +261,9 @@ static void what_is_wrong_in_the_file_is_an_error(void **state)
 		"{\"logFormat\": true}",
 		"{\"handOff\": \"one-phase\"}",
 		"{\"handOff\": 1}",
+		"{\"sandbox\": \"false\"}",
+		"{\"sandbox\": 0}",
+		"{\"perfmon\": null}",
 		"{\"runDir\": \"/\xff\"}",
 	};
 	struct options o;
