@@ -421,6 +421,8 @@ static int start_privileged(struct server *s, const struct options *o,
 		return s->core.prober;
 	news = monitor_open(fault);
 	err = news < 0 ? news : watch_start(s, &s->news, news, on_news, fault);
+	if (!err)
+		err = watch_channels(s, fault);
 	return err ? err : sandbox_daemon(sandbox, fault);
 }
 
@@ -463,8 +465,6 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 	int listeners[LISTENERS];
 	int err = watch_holders(s, fault);
 
-	if (!err)
-		err = watch_channels(s, fault);
 	if (!err)
 		err = listen_open(o->run_dir, listeners, fault);
 	if (err < 0)
