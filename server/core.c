@@ -9,6 +9,7 @@
 #include "log.h"
 #include "netns.h"
 #include "pin.h"
+#include "store.h"
 
 #define LOOPBACK_IFINDEX 1 /* in every namespace: its first device */
 
@@ -56,6 +57,8 @@ void core_done(struct core *core)
 {
 	/* Nobody is to be told: this is the end of the daemon, not of the leases. */
 	core->n_watchers = 0;
+	for (size_t i = 0; i < core->socks.n; i++)
+		((struct sock *)core->socks.at[i])->stored = false; /* in the store it stays */
 	while (core->socks.n)
 		sock_drop(core, core->socks.at[core->socks.n - 1], 0, NULL);
 	while (core->leases.n) {
@@ -176,6 +179,7 @@ static void restore_sockets(struct core *core, struct lease *l)
 		bool held;
 
 		if (l->m->queues[i] >= p->m->map_entries ||
+		    sock_at(core, p->m->id, l->m->queues[i]) ||
 		    xsk_held(core->prober, p->map_fd, l->m->queues[i], &held) < 0 || !held)
 			continue;
 		xskd__socket__init(&seen);
@@ -204,6 +208,8 @@ static bool restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 	gone = device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo) == -EINVAL;
 	file->lease->sockets = 0;
 	file->lease->umem_bytes = 0;
+	if (file->lease->id > core->last_id || lease_find(core, file->lease->id))
+		file->lease->id = 0; /* of an older daemon, or a copy: it gets a new one */
 	l = lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
 	if (l && file->address.len && file->address.len <= sizeof(l->address.at)) {
 		l->address.len = (uint8_t)file->address.len;
@@ -272,14 +278,40 @@ static int restore_each(struct core *core, enum state_kind kind,
 	return bad < 0 ? bad : 0;
 }
 
+static int restore_stored(struct core *core)
+{
+	int bad = store_restore(core);
+
+	for (int i = 0; i < bad; i++)
+		metrics_count(&core->metrics, TALLY_FILES_SET_ASIDE);
+	return bad < 0 ? bad : 0;
+}
+
+/*
+ * Ids go on from the microseconds since boot: no daemon gives so many, so none is given again after
+ * a restart, and no file has to say where they ended.
+ */
+static uint64_t first_id(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 int core_restore(struct core *core, struct fault *fault)
 {
-	int err = restore_each(core, STATE_PROGRAMS, restore_program);
+	int err;
+
+	core->last_id = first_id();
+	err = restore_each(core, STATE_PROGRAMS, restore_program);
 
 	if (!err)
 		err = pin_each(core->bpf_dir, remove_stray, core);
 	if (!err)
 		err = restore_each(core, STATE_LEASES, restore_lease);
+	if (!err)
+		err = restore_stored(core);
 	for (size_t i = core->leases.n; i--;)
 		settle_lease(core, core->leases.at[i]);
 	return err < 0 ? fault_sys(fault, -err, "cannot read what is there already") : 0;

@@ -66,6 +66,7 @@ struct sock {
 	time_t deadline;     /* ... and until when (CLOCK_MONOTONIC) */
 	Xskd__ZeroCopy wish; /* ... and how */
 	bool multi_buffer;
+	bool stored;           /* kept beyond the end of the daemon: see store.h */
 	int fd;                /* our copy: kept, or waiting for its bind; else -1 */
 	int memfd;             /* with one of a kept group; else -1 */
 	struct holder *holder; /* whom it was handed to; NULL: has ended, or not to be seen */
@@ -86,6 +87,8 @@ struct watcher {
 	uint64_t cookie;
 };
 
+struct manager;
+
 struct core {
 	const char *bpf_dir;
 	struct limits limits;
@@ -97,7 +100,7 @@ struct core {
 	ino_t inode;
 	time_t started_at;
 	uint32_t connections;
-	uint64_t last_id; /* of leases and sockets */
+	uint64_t last_id; /* of leases and sockets; in this boot none is given twice */
 	struct metrics metrics;
 	struct holders holders;
 	struct timespec swept;        /* when it was last looked for sockets that have ended */
@@ -109,7 +112,8 @@ struct core {
 	size_t n_claims;
 	struct watcher *watchers;
 	size_t n_watchers;
-	struct audit *audit; /* the caller's of core_init() */
+	struct audit *audit;     /* the caller's of core_init() */
+	struct manager *manager; /* the edge's; NULL: there is none */
 
 	/*
 	 * The edge's: hand an event to a connection; close fds where closing may block; sweep soon,
@@ -120,6 +124,8 @@ struct core {
 	void (*reap)(void *arg, struct fdset *fds);
 	void (*look)(void *arg);
 	bool (*connected)(void *arg, uint64_t cookie);
+	/* ... and have the store forget a socket and (not 0) a UMEM: see drops.h. */
+	void (*forget)(void *arg, uint64_t sock, uint64_t umem);
 	void *arg;
 };
 
@@ -187,7 +193,8 @@ struct lease_key {
 
 int lease_compare(const void *key, const void *item);
 
-/* lease_add() - takes over @m, also when it fails (NULL: no memory). */
+/* lease_add() - takes over @m, also when it fails (NULL: no memory). Gives it an id if it has none.
+ */
 struct lease *lease_add(struct core *core, Xskd__Lease *m, ino_t inode, int nsid);
 struct lease *lease_find(const struct core *core, uint64_t id);
 struct lease *lease_of(const struct core *core, uint64_t cookie, const char *interface);
@@ -210,7 +217,7 @@ void lease_file_name(const Xskd__Lease *m, char *out, size_t size);
 
 /* ---- sockets ---- */
 
-/* sock_add() - takes over @m, @fd and @memfd, also when it fails (NULL: no memory). */
+/* sock_add() - takes over @m, @fd and @memfd, likewise. */
 struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd, int memfd);
 struct sock *sock_find(const struct core *core, uint64_t id);
 /* sock_at() - the newest at this place. */

@@ -198,35 +198,6 @@ int claim_queues(struct call *call, const void *owner, uint32_t program,
 
 static int fill_reply(struct call *call);
 
-/* All sockets of one kept hand-off, in the order of the queues asked for; or none. */
-static bool find_kept(struct call *call, const struct lease *l)
-{
-	struct handoff *job = call->job;
-	const struct core *core = call->core;
-	uint64_t group = 0;
-	size_t found = 0, size = 0;
-
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
-
-		if (s->lease != l->m->id || !s->m->kept)
-			continue;
-		for (size_t q = 0; q < job->spec.n; q++) {
-			if (job->spec.queue[q] != s->m->queue || (group && s->group != group))
-				continue;
-			group = s->group;
-			job->socks[q] = s->m->id;
-			found++;
-		}
-	}
-	for (size_t i = 0; i < core->socks.n && group; i++)
-		size += ((const struct sock *)core->socks.at[i])->group == group;
-	if (found == job->spec.n && size == found)
-		return true;
-	memset(job->socks, 0, sizeof(job->socks));
-	return false;
-}
-
 static int resume(struct call *call)
 {
 	struct handoff *job = call->job;
@@ -254,6 +225,43 @@ static int resume(struct call *call)
 	return fill_reply(call);
 }
 
+/* What will be noted of each socket, but for what the worker finds out: see handoff_settle(). */
+static int describe(struct call *call, const struct lease *l)
+{
+	struct handoff *job = call->job;
+	const struct xsk_spec *spec = &job->spec;
+
+	for (size_t i = 0; i < spec->n; i++) {
+		Xskd__Socket m;
+
+		xskd__socket__init(&m);
+		m.id = ++call->core->last_id;
+		m.queue = spec->queue[i];
+		if (!job->unbound) {
+			m.frame_size = spec->frame_size;
+			m.headroom = spec->headroom;
+			m.fill_size = spec->fill_size;
+			m.completion_size = spec->completion_size;
+			m.rx_size = spec->rx_size;
+			m.tx_size = spec->tx_size;
+			m.umem_bytes = i ? 0 : job->umem_bytes;
+			m.need_wakeup = spec->need_wakeup;
+		}
+		m.kept = job->keep;
+		m.container = l->m->container;
+		m.interface = l->m->interface;
+		m.device = l->m->device;
+		m.handed_off_at = (uint64_t)time(NULL);
+		m.pid = call->peer.pid;
+		m.uid = call->peer.uid;
+		m.program_id = job->program;
+		job->made[i] = message_clone(&m);
+		if (!job->made[i])
+			return fault_sys(&call->fault, ENOMEM, "cannot note the socket");
+	}
+	return 0;
+}
+
 static int handoff_check(struct call *call)
 {
 	const Xskd__HandOffSocketRequest *req = call->req->hand_off_socket;
@@ -272,7 +280,7 @@ static int handoff_check(struct call *call)
 	job->program = p->m->id;
 	job->spec.ifindex = l->m->ifindex;
 	job->spec.device = l->m->device;
-	if (job->keep && find_kept(call, l)) {
+	if (job->keep && handoff_find_kept(call, l)) {
 		err = resume(call);
 		return err ? err : CALL_DONE;
 	}
@@ -286,6 +294,8 @@ static int handoff_check(struct call *call)
 		err = claim_queues(call, job, job->program, &job->spec);
 	if (!err)
 		err = check_netns(call, l);
+	if (!err)
+		err = describe(call, l);
 	if (err)
 		return err;
 	/* The lease can be revoked while the worker is at it. */
@@ -365,43 +375,12 @@ static int handoff_make(struct call *call)
 	}
 	if (!err && !job->unbound && full)
 		err = xsk_bind(spec, job->fds, &job->n_bound, &job->zero_copy, &call->fault);
+	if (!err)
+		handoff_settle(call);
 	return wait_for_queue(call, err);
 }
 
 /* ---- note, answer ---- */
-
-static Xskd__Socket *describe(const struct call *call, const struct lease *l, size_t i)
-{
-	const struct handoff *job = call->job;
-	const struct xsk_spec *spec = &job->spec;
-	Xskd__Socket m;
-
-	xskd__socket__init(&m);
-	m.queue = spec->queue[i];
-	m.state = job->unbound   ? XSKD__SOCKET_STATE__SOCKET_UNBOUND
-		  : job->n_bound ? XSKD__SOCKET_STATE__SOCKET_BOUND
-				 : XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
-	if (!job->unbound) {
-		m.zero_copy = job->zero_copy;
-		m.frame_size = spec->frame_size;
-		m.headroom = spec->headroom;
-		m.fill_size = spec->fill_size;
-		m.completion_size = spec->completion_size;
-		m.rx_size = spec->rx_size;
-		m.tx_size = spec->tx_size;
-		m.umem_bytes = i ? 0 : job->umem_bytes;
-		m.need_wakeup = spec->need_wakeup;
-	}
-	m.kept = job->keep;
-	m.container = l->m->container;
-	m.interface = l->m->interface;
-	m.device = l->m->device;
-	m.handed_off_at = (uint64_t)time(NULL);
-	m.pid = call->peer.pid;
-	m.uid = call->peer.uid;
-	m.program_id = job->program;
-	return message_clone(&m);
-}
 
 /* What the daemon holds on to: a copy of a kept socket, or of one that is yet to be bound. */
 static int copy_for_ledger(const struct handoff *job, size_t i, int *out_fd, int *out_memfd)
@@ -424,22 +403,19 @@ static int copy_for_ledger(const struct handoff *job, size_t i, int *out_fd, int
 	return 0;
 }
 
-static int note(struct call *call, const struct lease *l, size_t i)
+static int note(struct call *call, size_t i)
 {
 	struct handoff *job = call->job;
-	Xskd__Socket *m = describe(call, l, i);
+	uint64_t id = job->made[i]->id;
 	struct timespec now;
 	struct sock *s;
 	int fd = -1, memfd = -1, err;
 
-	if (!m)
-		return -ENOMEM;
 	err = copy_for_ledger(job, i, &fd, &memfd);
-	if (err < 0) {
-		xskd__socket__free_unpacked(m, NULL);
+	if (err < 0)
 		return err;
-	}
-	s = sock_add(call->core, m, job->lease, fd, memfd);
+	s = sock_add(call->core, steal_ptr(&job->made[i]), job->lease, fd, memfd);
+	handoff_note_stored(call->core, s, id, i ? 0 : id, job->stored);
 	if (!s)
 		return -ENOMEM;
 	clock_gettime(CLOCK_MONOTONIC, &now);
@@ -467,7 +443,7 @@ static int handoff_note(struct call *call)
 	for (size_t i = 0; i < job->spec.n && job->inserted; i++)
 		sock_drop_stale(core, job->program, job->spec.queue[i], 0);
 	for (n = 0; n < job->spec.n && !err; n++)
-		err = note(call, l, n);
+		err = note(call, n);
 	err = err ? fault_sys(&call->fault, -err, "cannot note the socket") : fill_reply(call);
 	for (size_t i = 0; i < n && err < 0; i++) {
 		struct sock *s = job->socks[i] ? sock_find(core, job->socks[i]) : NULL;
@@ -531,9 +507,15 @@ static void handoff_done(void *arg)
 	close_fdp(&job->map_fd);
 	close_fdp(&job->netns_fd);
 	close_fdp(&job->umem_fd);
-	/* Only copies of kept ones are left here, whose close is quick. */
-	for (size_t i = 0; i < job->spec.n; i++)
+	for (size_t i = 0; i < job->spec.n; i++) {
+		/* Only copies of kept ones are left here, whose close is quick. */
 		close_fdp(&job->fds[i]);
+		if (!job->made[i])
+			continue;
+		handoff_note_stored(job->core, NULL, job->made[i]->id, i ? 0 : job->made[i]->id,
+				    job->stored);
+		xskd__socket__free_unpacked(job->made[i], NULL);
+	}
 }
 
 const struct method method_hand_off_socket = {

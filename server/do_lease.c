@@ -339,6 +339,7 @@ static int grant_judge(struct call *call)
 	err = judge_which(call, room, &m);
 	if (err < 0)
 		return err;
+	m.id = ++call->core->last_id;
 	m.container = req->container;
 	m.interface = req->interface;
 	m.device = (char *)(uintptr_t)job->device;

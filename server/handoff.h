@@ -4,6 +4,7 @@
 #define XSKD_HANDOFF_H
 
 #include "method.h"
+#include "store.h"
 
 /* How long a place in the map, a queue, another call at the same queue is waited for. */
 #define INSERT_WITHIN_MS 4
@@ -13,6 +14,13 @@
  * How long a socket waits, after the first reply, for the BindSocket of a hand-off in two phases.
  */
 #define BIND_WITHIN 10 /* seconds */
+
+/* Of a kept hand-off: whether the service manager has it. */
+enum stored_state {
+	NOT_STORED,
+	STORED,
+	HALF_STORED, /* it failed on the way */
+};
 
 struct handoff {
 	struct core *core;
@@ -30,7 +38,9 @@ struct handoff {
 	size_t n_bound;
 	bool inserted;
 	int fds[XSK_QUEUES_MAX];
-	uint64_t socks[XSK_QUEUES_MAX]; /* noted in the ledger; 0: not yet */
+	uint64_t socks[XSK_QUEUES_MAX];     /* noted in the ledger; 0: not yet */
+	Xskd__Socket *made[XSK_QUEUES_MAX]; /* what is noted of them, until it is */
+	enum stored_state stored;
 };
 
 /*
@@ -42,6 +52,26 @@ int claim_queues(struct call *call, const void *owner, uint32_t program,
 
 /* wait_for_queue() - what xsk_insert() or xsk_bind() said, or CALL_AGAIN where that may help. */
 int wait_for_queue(struct call *call, int err) must_check;
+
+/*
+ * handoff_settle() - on the worker, at its end: what it has found out goes into job->made; and
+ * where they are kept, they are made to survive the daemon, if that can be.
+ */
+void handoff_settle(struct call *call);
+
+/*
+ * handoff_note_stored() - on the loop, afterwards, for each socket; what was stored of one that is
+ * not known (any more) is dropped. @s: it; NULL: it could not be noted, or has ended meanwhile.
+ * @umem: id of the group, for one socket of it.
+ */
+void handoff_note_stored(struct core *core, struct sock *s, uint64_t id, uint64_t umem,
+			 enum stored_state stored);
+
+/*
+ * handoff_find_kept() - all sockets of one kept hand-off, in the order of the queues asked for, in
+ * job->socks; or none.
+ */
+bool handoff_find_kept(struct call *call, const struct lease *l) must_check;
 
 /* handoff_shape() - the method's shape: fills the job in from the request alone. */
 int handoff_shape(struct call *call) must_check;

@@ -114,6 +114,7 @@ int handoff_shape(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot hand off");
+	job->core = call->core;
 	job->umem_fd = job->netns_fd = job->map_fd = -1;
 	for (size_t i = 0; i < XSK_QUEUES_MAX; i++)
 		job->fds[i] = -1;

@@ -84,7 +84,8 @@ struct lease *lease_add(struct core *core, Xskd__Lease *m, ino_t inode, int nsid
 		free(l);
 		return NULL;
 	}
-	m->id = ++core->last_id;
+	if (!m->id)
+		m->id = ++core->last_id;
 	l->m = m;
 	l->inode = inode;
 	l->nsid = nsid;

@@ -15,9 +15,8 @@
 
 #include "log.h"
 
-#define LOCK_TRIES       100  /* of 10 ms */
-#define BACKLOG          4096 /* a node's pods may all start at once */
-#define LISTEN_FDS_START 3
+#define LOCK_TRIES 100  /* of 10 ms */
+#define BACKLOG    4096 /* a node's pods may all start at once */
 
 static const struct {
 	const char *dir;
@@ -26,6 +25,24 @@ static const struct {
 	[LISTEN_ADMIN] = { "admin", 0700, 0177 },
 	[LISTEN_POD] = { "pod", 0755, 0111 },
 };
+
+/* Out of the way, whatever it is; its old name is free then. */
+static int set_aside(const char *path)
+{
+	char bad[PATH_MAX];
+
+	if (snprintf(bad, sizeof(bad), "%s.bad", path) >= (int)sizeof(bad))
+		return -ENAMETOOLONG;
+	log_warning("%s is not what xskd puts there: set aside as %s", path, bad);
+	return rename(path, bad) < 0 ? -errno : 0;
+}
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
 
 static int make_dir(const char *path, mode_t mode, struct fault *fault)
 {
@@ -68,6 +85,8 @@ int listen_dirs(const char *run_dir, int *out_lock, struct fault *fault)
 		if (snprintf(path, sizeof(path), "%s/%s", run_dir, sockets[i].dir) >=
 		    (int)sizeof(path))
 			return fault_sys(fault, ENAMETOOLONG, "cannot use %s", run_dir);
+		if (access(path, F_OK) == 0 && !is_dir(path) && set_aside(path) < 0)
+			return fault_sys(fault, errno, "cannot set %s aside", path);
 		err = make_dir(path, sockets[i].dir_mode, fault);
 	}
 	return err ? err : listen_lock(run_dir, "--run-dir", out_lock, fault);
@@ -90,7 +109,7 @@ int listen_unix(const char *path, int type, mode_t mask, int *out, struct fault 
 			"characters",
 			path, sizeof(addr.sun_path) - 1);
 	strcpy(addr.sun_path, path);
-	if (unlink(path) < 0 && errno != ENOENT)
+	if (unlink(path) < 0 && errno != ENOENT && (errno != EISDIR || set_aside(path) < 0))
 		return fault_sys(fault, errno, "cannot remove the old %s", path);
 	/* The mode must be right from the first moment, so not by a chmod() afterwards. */
 	before = umask(mask);
@@ -126,35 +145,22 @@ int listen_tcp(const struct sockaddr *addr, const char *name, int *out, struct f
 	return 0;
 }
 
-/* sd_listen_fds(3): descriptors from 3 on, meant for the process that LISTEN_PID names. */
-static int passed_fds(void)
+static bool is_bound_to(int fd, const char *name, const void *arg)
 {
-	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-	long n = pid && fds && strtol(pid, NULL, 10) == getpid() ? strtol(fds, NULL, 10) : 0;
+	const char *path = arg;
+	struct sockaddr_un bound = { 0 };
+	socklen_t len = sizeof(bound), type_len = sizeof(int);
+	int type = 0;
 
-	return n > 0 && n < 64 ? (int)n : 0;
+	(void)name;
+	return getsockname(fd, (struct sockaddr *)&bound, &len) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 &&
+	       type == SOCK_SEQPACKET && !strcmp(bound.sun_path, path) &&
+	       fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
 }
 
-static int take_passed(const char *path)
-{
-	int n = passed_fds();
-
-	for (int fd = LISTEN_FDS_START; fd < LISTEN_FDS_START + n; fd++) {
-		struct sockaddr_un bound = { 0 };
-		socklen_t len = sizeof(bound), type_len = sizeof(int);
-		int type = 0;
-
-		if (getsockname(fd, (struct sockaddr *)&bound, &len) < 0 ||
-		    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) < 0 ||
-		    type != SOCK_SEQPACKET || strcmp(bound.sun_path, path) != 0)
-			continue;
-		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0)
-			return fd;
-	}
-	return -1;
-}
-
-int listen_open(const char *run_dir, int out[LISTENERS], struct fault *fault)
+int listen_open(struct manager *manager, const char *run_dir, int out[LISTENERS],
+		struct fault *fault)
 {
 	int fds[LISTENERS] = { -1, -1 };
 	int err = 0;
@@ -163,9 +169,9 @@ int listen_open(const char *run_dir, int out[LISTENERS], struct fault *fault)
 		char path[PATH_MAX + 32];
 
 		snprintf(path, sizeof(path), "%s/%s/xskd.sock", run_dir, sockets[i].dir);
-		fds[i] = take_passed(path);
+		fds[i] = manager_take(manager, is_bound_to, path);
 		if (fds[i] >= 0)
-			log_info("took %s over from systemd", path);
+			log_info("took %s over from the service manager", path);
 		else
 			err = listen_unix(path, SOCK_SEQPACKET, sockets[i].umask, &fds[i], fault);
 	}
@@ -176,22 +182,4 @@ int listen_open(const char *run_dir, int out[LISTENERS], struct fault *fault)
 	}
 	memcpy(out, fds, sizeof(fds));
 	return 0;
-}
-
-void listen_notify(const char *message)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = path ? strlen(path) : 0;
-	cleanup(close_fdp) int fd = -1;
-
-	if (!len || len >= sizeof(addr.sun_path))
-		return;
-	memcpy(addr.sun_path, path, len);
-	if (*path == '@')
-		addr.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&addr,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warning("cannot tell systemd '%s': %s, ignoring it", message, strerror(errno));
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "fault.h"
+#include "manager.h"
 
 enum listener {
 	LISTEN_ADMIN,
@@ -33,12 +34,10 @@ int listen_tcp(const struct sockaddr *addr, const char *name, int *out,
 	       struct fault *fault) must_check;
 
 /*
- * listen_open() - listening, non-blocking; those that systemd passed are taken over (LISTEN_FDS),
- * by the path that they are bound to.
+ * listen_open() - listening, non-blocking; those that the service manager passed are taken over, by
+ * the path that they are bound to.
  */
-int listen_open(const char *run_dir, int out[LISTENERS], struct fault *fault) must_check;
-
-/* listen_notify() - tell systemd, where it is there; "READY=1" say. */
-void listen_notify(const char *message);
+int listen_open(struct manager *manager, const char *run_dir, int out[LISTENERS],
+		struct fault *fault) must_check;
 
 #endif

@@ -12,6 +12,7 @@
 #include "audit.h"
 #include "channels.h"
 #include "conn.h"
+#include "drops.h"
 #include "exporter.h"
 #include "files.h"
 #include "gate.h"
@@ -23,6 +24,7 @@
 #include "netns.h"
 #include "pin.h"
 #include "sandbox.h"
+#include "store.h"
 #include "sweep.h"
 
 #define TICK_MS      1000
@@ -44,11 +46,14 @@ struct server {
 	struct lanes lanes;
 	struct conns conns;
 	struct exporter exporter;
+	struct drops drops;
+	struct manager manager;
 	struct watch listeners[LISTENERS];
 	struct watch news, channels, ends; /* ends: of processes that hold sockets */
 	struct watch gate_end;
 	struct gate *gate;
 	uv_timer_t tick, look, farewell;
+	uv_prepare_t turn;
 	uv_signal_t signals[2];
 	uint64_t end_at; /* of the loop's clock: no later than that, once it is stopping */
 	uint64_t said;   /* of the loop's clock: that there is no room for clients */
@@ -91,6 +96,13 @@ static bool connected(void *arg, uint64_t cookie)
 	const struct server *s = arg;
 
 	return conns_has(&s->conns, cookie);
+}
+
+static void forget(void *arg, uint64_t sock, uint64_t umem)
+{
+	struct server *s = arg;
+
+	drops_add(&s->drops, sock, umem);
 }
 
 /* ---- accepting ---- */
@@ -211,9 +223,15 @@ static void on_tick(uv_timer_t *timer)
 	listen_again(s);
 	conns_tick(&s->conns);
 	exporter_tick(&s->exporter);
+	drops_run(&s->drops, true);
 	sock_drop_pending(&s->core, 0);
 	sock_forget_waiting(&s->core);
 	sweep_start(s, true);
+}
+
+static void on_turn(uv_prepare_t *turn)
+{
+	drops_run(&((struct server *)turn->data)->drops, false);
 }
 
 /*
@@ -287,6 +305,7 @@ static void leave(struct server *s)
 	uv_close((uv_handle_t *)&s->tick, NULL);
 	uv_close((uv_handle_t *)&s->look, NULL);
 	uv_close((uv_handle_t *)&s->farewell, NULL);
+	uv_close((uv_handle_t *)&s->turn, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);
 	/* The loop ends by itself when the last worker has. */
@@ -313,7 +332,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		 s->lanes.running);
 	s->stopping = true;
 	s->end_at = uv_now(&s->loop) + LAME_DUCK_MS;
-	listen_notify("STOPPING=1");
+	manager_say(&s->manager, "STOPPING=1");
 	for (size_t i = 0; i < LISTENERS; i++)
 		watch_stop(&s->listeners[i]);
 	conns_stop(&s->conns);
@@ -448,6 +467,8 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 	s->core.reap = reap;
 	s->core.look = look;
 	s->core.connected = connected;
+	s->core.forget = forget;
+	s->core.manager = &s->manager;
 	s->core.arg = s;
 	if (!err)
 		err = know_oneself(&s->core, fault);
@@ -466,7 +487,7 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 	int err = watch_holders(s, fault);
 
 	if (!err)
-		err = listen_open(o->run_dir, listeners, fault);
+		err = listen_open(&s->manager, o->run_dir, listeners, fault);
 	if (err < 0)
 		return err;
 	for (size_t i = 0; i < LISTENERS; i++) {
@@ -482,6 +503,9 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 		err = files_room(ROOM_FDS, fault);
 	if (err < 0)
 		return err;
+	store_tidy(&s->core);
+	drops_now(&s->drops);
+	uv_prepare_start(&s->turn, on_turn);
 	uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
 	uv_signal_start(&s->signals[0], on_signal, SIGTERM);
 	uv_signal_start(&s->signals[1], on_signal, SIGINT);
@@ -511,13 +535,15 @@ static int init_handles(struct server *s, struct fault *fault)
 	uv_timer_init(&s->loop, &s->tick);
 	uv_timer_init(&s->loop, &s->look);
 	uv_timer_init(&s->loop, &s->farewell);
-	s->tick.data = s->look.data = s->farewell.data = s;
+	uv_prepare_init(&s->loop, &s->turn);
+	s->tick.data = s->look.data = s->farewell.data = s->turn.data = s;
 	return 0;
 }
 
 static void server_free(struct server *s)
 {
 	audit_free(s->audit);
+	manager_done(&s->manager);
 	close_fdp(&s->spare);
 	close_fdp(&s->bpf_lock);
 	close_fdp(&s->run_lock);
@@ -541,6 +567,7 @@ int server_run(const struct options *options, struct fault *fault)
 	s->run_lock = s->bpf_lock = -1;
 	s->news.fd = s->channels.fd = s->gate_end.fd = s->ends.fd = -1;
 	s->listeners[0].fd = s->listeners[1].fd = -1;
+	manager_init(&s->manager); /* before any descriptor is made that could be taken for one */
 	files_raise();
 	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	err = init_handles(s, fault);
@@ -549,6 +576,7 @@ int server_run(const struct options *options, struct fault *fault)
 		return err;
 	}
 	lanes_init(&s->lanes, &s->loop, options->workers, options->limits.workers_per_netns);
+	s->drops = (struct drops){ .lanes = &s->lanes, .core = &s->core };
 	conns_init(&s->conns, &s->loop, &s->core, &s->lanes);
 	exporter_init(&s->exporter, &s->conns);
 	instance_log();
@@ -560,13 +588,14 @@ int server_run(const struct options *options, struct fault *fault)
 			 options->run_dir,
 			 s->core.features.full_handoff ? "full hand-off" : "hand-off in two phases",
 			 s->core.programs.n, s->core.leases.n);
-		listen_notify("READY=1");
+		manager_say(&s->manager, "READY=1");
 	} else {
 		for (size_t i = 0; i < LISTENERS; i++)
 			watch_stop(&s->listeners[i]);
 		leave(s);
 	}
 	uv_run(&s->loop, UV_RUN_DEFAULT);
+	drops_done(&s->drops);
 	core_done(&s->core);
 	uv_run(&s->loop, UV_RUN_DEFAULT); /* kept sockets are on their way to be closed */
 	uv_loop_close(&s->loop);

@@ -10,6 +10,7 @@
 
 #include "core.h"
 #include "log.h"
+#include "store.h"
 
 struct sock *sock_find(const struct core *core, uint64_t id)
 {
@@ -50,6 +51,8 @@ static void reap(struct core *core, struct sock *s)
 
 static void sock_free(struct core *core, struct sock *s)
 {
+	if (s->stored)
+		store_drop(core, s->m->id, s->memfd >= 0 ? s->group : 0);
 	reap(core, s);
 	holder_put(&core->holders, s->holder);
 	xskd__socket__free_unpacked(s->m, NULL);
@@ -67,7 +70,8 @@ struct sock *sock_add(struct core *core, Xskd__Socket *m, uint64_t lease, int fd
 		xskd__socket__free_unpacked(m, NULL);
 		return NULL;
 	}
-	m->id = ++core->last_id;
+	if (!m->id)
+		m->id = ++core->last_id;
 	s->m = m;
 	s->lease = lease;
 	s->group = m->id;

@@ -176,12 +176,29 @@ int state_remove(const struct state *st, enum state_kind kind, const char *name)
 	return 0;
 }
 
+static int is_later(const struct dirent *entry)
+{
+	return !strncmp(entry->d_name, LATER, strlen(LATER));
+}
+
 bool state_is_later(const struct state *st, enum state_kind kind, const char *name)
 {
 	char later[NAME_MAX + 1];
 
 	return aside_name(later, LATER, name) == 0 &&
 	       faccessat(st->dir[kind], later, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool state_has_later(const struct state *st, enum state_kind kind)
+{
+	struct dirent **entries;
+	int n = scandirat(st->dir[kind], ".", &entries, is_later, NULL);
+
+	for (int i = 0; i < n; i++)
+		free(entries[i]);
+	if (n >= 0)
+		free(entries);
+	return n > 0;
 }
 
 /* ---- reading ---- */

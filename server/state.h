@@ -40,6 +40,9 @@ int state_remove(const struct state *st, enum state_kind kind, const char *name)
 /* state_is_later() - whether a newer daemon's file of that name waits for it here. */
 bool state_is_later(const struct state *st, enum state_kind kind, const char *name) must_check;
 
+/* state_has_later() - whether any does. */
+bool state_has_later(const struct state *st, enum state_kind kind) must_check;
+
 /*
  * state_each() - read them all. @fn gets each good file, and says whether it has what its name
  * says; what it leaves in @file is freed. Those that are damaged or somebody else's are renamed to

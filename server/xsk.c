@@ -165,6 +165,18 @@ int xsk_bind(const struct xsk_spec *spec, const int *fds, size_t *bound, bool *o
 	return 0;
 }
 
+int xsk_cookie(int fd, uint64_t *out)
+{
+	socklen_t len = sizeof(*out), domain_len = sizeof(int);
+	int domain;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) < 0)
+		return errno == ENOTSOCK ? -EINVAL : -errno;
+	if (domain != AF_XDP)
+		return -EINVAL;
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, out, &len) < 0 ? -errno : 0;
+}
+
 int xsk_statistics(int fd, struct xdp_statistics *out)
 {
 	socklen_t len = sizeof(*out);
@@ -219,6 +231,13 @@ void xsk_remove(int map_fd, uint32_t queue)
 {
 	(void)bpf_map_delete_elem(map_fd,
 				  &queue); /* ENOENT: its socket has ended, which is as good */
+}
+
+int xsk_put_back(int map_fd, uint32_t queue, int fd)
+{
+	int err = bpf_map_update_elem(map_fd, &queue, &fd, BPF_NOEXIST);
+
+	return err == -EEXIST ? 0 : err;
 }
 
 /* Old kernels want one that has an RX ring (xsk_is_setup_for_bpf_map()). */

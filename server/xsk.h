@@ -75,6 +75,15 @@ int xsk_held(int prober, int map_fd, uint32_t queue, bool *out) must_check;
 /* xsk_prober() - such a socket; the caller owns it. */
 int xsk_prober(struct gate *gate, struct fault *fault) must_check;
 
+/*
+ * xsk_put_back() - @fd at @queue of the map, where it should be already: no error where some socket
+ * is, which user space cannot look at.
+ */
+int xsk_put_back(int map_fd, uint32_t queue, int fd) must_check;
+
+/* xsk_cookie() - of an AF_XDP socket: unique until reboot. -EINVAL: it is something else. */
+int xsk_cookie(int fd, uint64_t *out) must_check;
+
 struct xdp_statistics;
 
 /* xsk_statistics() - XDP_STATISTICS; what an older kernel does not fill in is 0. */

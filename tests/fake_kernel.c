@@ -888,6 +888,27 @@ void xsk_remove(int map_fd, uint32_t queue)
 		*s = slots[--n_slots];
 }
 
+/* The other end is the fake's, and tells one from all others. */
+int xsk_cookie(int fd, uint64_t *out)
+{
+	int err = due();
+
+	if (err < 0 || !find_sock(fd))
+		return err ? err : -EINVAL;
+	*out = inode_of(fd);
+	return 0;
+}
+
+int xsk_put_back(int map_fd, uint32_t queue, int fd)
+{
+	struct xsk_spec spec = { .device = "", .queue = { queue }, .n = 1 };
+	struct fault fault = FAULT_INIT;
+	int err = xsk_insert(&spec, &fd, map_fd, &fault);
+
+	fault_done(&fault);
+	return err == -EEXIST ? 0 : err;
+}
+
 int xsk_held(int prober, int map_fd, uint32_t queue, bool *out)
 {
 	ino_t map = inode_of(map_fd);

@@ -269,7 +269,8 @@ class Node:
 
     def state_files(self):
         """Names of state files."""
-        return entries(f'{self.run_dir}/state/programs') + entries(f'{self.run_dir}/state/leases')
+        return [n for kind in ('programs', 'leases', 'sockets')
+                for n in entries(f'{self.run_dir}/state/{kind}')]
 
     def admin(self, **kw):
         """A connection to the admin socket, from the daemon's own namespace."""
@@ -423,10 +424,11 @@ class TestCase(unittest.TestCase):
     config = None
     flags = ()
     check_fds = True
+    node_class = Node
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(cls.config, cls.flags)
+        cls.node = cls.node_class(cls.config, cls.flags)
         cls.addClassCleanup(cls.destroy_node)
         cls.node.start()
 

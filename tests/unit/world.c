@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "store.h"
 #include "sweep.h"
 
 struct audited audited;
@@ -113,6 +114,15 @@ static bool connected(void *arg, uint64_t cookie)
 	return false;
 }
 
+static void forget(void *arg, uint64_t sock, uint64_t umem)
+{
+	struct world *w = arg;
+
+	(void)umem; /* there is nobody to be told */
+	if (sock)
+		(void)!store_forget(&w->core, sock);
+}
+
 struct peer world_peer(struct world *w, int netns, bool admin)
 {
 	return (struct peer){
@@ -154,6 +164,7 @@ static void start_core(struct world *w)
 	w->core.reap = reap;
 	w->core.look = look;
 	w->core.connected = connected;
+	w->core.forget = forget;
 	w->core.arg = w;
 	w->core.features = (struct xsk_features){ .full_handoff = true,
 						  .bind_to_device = true,
