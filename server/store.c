@@ -11,7 +11,9 @@
 #include "manager.h"
 #include "umem.h"
 
-#define WAIT_MS   1000 /* for a manager that has no room for one more message */
+/* For a manager that has no room for one more message; what is removed is tried again anyway. */
+#define WAIT_MS   1000
+#define REMOVE_MS 200
 #define NAME_SIZE 64
 
 /* In the store they are called xskd-socket-ID and xskd-umem-GROUP. */
@@ -55,7 +57,7 @@ static int tell_remove(const struct core *core, const char *what, uint64_t id)
 
 	stored_name(name, what, id);
 	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	err = manager_tell(core->manager, text, -1, 0);
+	err = manager_tell(core->manager, text, -1, REMOVE_MS);
 	/* Without a manager there is no store, or it comes back with what no file knows. */
 	return err == -ECONNREFUSED || err == -ENOENT ? 0 : err;
 }
