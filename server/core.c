@@ -112,13 +112,25 @@ static bool is_lease(const char *name, const Xskd__Lease *m)
 	return !strcmp(name, expected);
 }
 
+/*
+ * Starting over what is there. Where the machine lacks memory or descriptors for it, that says
+ * nothing about what is there: then nothing more is judged, and the daemon does not start.
+ */
+struct restoring {
+	struct core *core;
+	int err; /* the first shortage */
+};
+
 /* Truth is the pinned link: a program without one was half made, or half unloaded. */
 static bool restore_program(void *arg, const char *name, Xskd__StateFile *file)
 {
-	struct core *core = arg;
+	struct restoring *r = arg;
+	struct core *core = r->core;
 	struct instance in = INSTANCE_INIT;
 	struct program *p = NULL;
 
+	if (r->err)
+		return true;
 	if (!file->program || !file->program->id || !is_name_of(name, file->program->id))
 		return false;
 
@@ -130,8 +142,13 @@ static bool restore_program(void *arg, const char *name, Xskd__StateFile *file)
 		file->program->leases = 0; /* they are found after it */
 		p = program_add(core, steal_ptr(&file->program), (ino_t)file->netns_inode,
 				steal_fd(&in.map_fd));
+		err = p ? 0 : -ENOMEM;
 	}
 	instance_done(&in);
+	if (fault_is_shortage(err)) {
+		r->err = err;
+		return true;
+	}
 	if (p) {
 		p->served = file->served;
 		metrics_count(&core->metrics, TALLY_PROGRAMS_RESTORED);
@@ -198,25 +215,32 @@ static void restore_sockets(struct core *core, struct lease *l)
 
 static bool restore_lease(void *arg, const char *name, Xskd__StateFile *file)
 {
-	struct core *core = arg;
+	struct restoring *r = arg;
+	struct core *core = r->core;
 	struct device lo;
 	struct lease *l;
-	bool gone;
+	int err;
 
+	if (r->err)
+		return true;
 	if (!is_lease(name, file->lease))
 		return false;
-	gone = device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo) == -EINVAL;
+	err = device_find_at(file->nsid, LOOPBACK_IFINDEX, &lo);
 	file->lease->sockets = 0;
 	file->lease->umem_bytes = 0;
 	if (file->lease->id > core->last_id || lease_find(core, file->lease->id))
 		file->lease->id = 0; /* of an older daemon, or a copy: it gets a new one */
 	l = lease_add(core, steal_ptr(&file->lease), (ino_t)file->netns_inode, file->nsid);
-	if (l && file->address.len && file->address.len <= sizeof(l->address.at)) {
+	if (!l || fault_is_shortage(err)) {
+		r->err = l ? err : -ENOMEM;
+		return true;
+	}
+	if (file->address.len && file->address.len <= sizeof(l->address.at)) {
 		l->address.len = (uint8_t)file->address.len;
 		memcpy(l->address.at, file->address.data, file->address.len);
 	}
 	/* One that has ended was there first, so that its program is known to have had it. */
-	if (l && gone)
+	if (err == -EINVAL)
 		lease_end(core, l, "its network namespace has gone");
 	return true;
 }
@@ -246,12 +270,14 @@ static bool has_its_device(const struct core *core, const struct lease *l, const
  * Apart from restore_lease(), and after all of it: to ask for a device may give a number to the
  * namespace of its peer, the very one that a lease remembers of a namespace that has gone.
  */
-static void settle_lease(struct core *core, struct lease *l)
+static int settle_lease(struct core *core, struct lease *l)
 {
 	bool queue_mode = l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE;
 	struct device dev;
 	int err = device_find_at(queue_mode ? -1 : l->nsid, l->m->ifindex, &dev);
 
+	if (fault_is_shortage(err))
+		return err;
 	l->m->link_up = !err && dev.up;
 	l->mtu = err ? 0 : dev.mtu;
 	if (!err && has_its_device(core, l, &dev)) {
@@ -262,20 +288,22 @@ static void settle_lease(struct core *core, struct lease *l)
 			lease_renamed(l, dev.name);
 		lease_serve(core, l, program_find(core, dev.xdp_prog_id));
 		restore_sockets(core, l);
-		return;
+		return 0;
 	}
 	lease_end(core, l, "its device is not there any more");
+	return 0;
 }
 
 /* Return: 0, or negative. */
 static int restore_each(struct core *core, enum state_kind kind,
 			bool (*fn)(void *arg, const char *name, Xskd__StateFile *file))
 {
-	int bad = state_each(&core->state, kind, fn, core);
+	struct restoring r = { .core = core };
+	int bad = state_each(&core->state, kind, fn, &r);
 
 	for (int i = 0; i < bad; i++)
 		metrics_count(&core->metrics, TALLY_FILES_SET_ASIDE);
-	return bad < 0 ? bad : 0;
+	return bad < 0 ? bad : r.err;
 }
 
 static int restore_stored(struct core *core)
@@ -312,7 +340,7 @@ int core_restore(struct core *core, struct fault *fault)
 		err = restore_each(core, STATE_LEASES, restore_lease);
 	if (!err)
 		err = restore_stored(core);
-	for (size_t i = core->leases.n; i--;)
-		settle_lease(core, core->leases.at[i]);
+	for (size_t i = core->leases.n; i-- && !err;)
+		err = settle_lease(core, core->leases.at[i]);
 	return err < 0 ? fault_sys(fault, -err, "cannot read what is there already") : 0;
 }

@@ -38,6 +38,11 @@ void fault_log(struct fault *f, char *log)
 	make_plain(log);
 }
 
+bool fault_is_shortage(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE || err == -ENOBUFS;
+}
+
 static Xskd__Code code_of(int err)
 {
 	switch (err) {

@@ -30,6 +30,9 @@ int fault_set(struct fault *f, Xskd__Code code, int err, const char *fmt, ...) p
 /* fault_sys() - a failed system call; the code follows from the errno, its text is appended. */
 int fault_sys(struct fault *f, int err, const char *fmt, ...) printf_like(3, 4);
 
+/* fault_is_shortage() - whether @err, negative, says only that something is used up just now. */
+bool fault_is_shortage(int err);
+
 /* fault_log() - the verifier's; takes @log over. */
 void fault_log(struct fault *f, char *log);
 

@@ -432,6 +432,19 @@ int instance_unpin(const char *bpf_dir, uint32_t id)
 	return pin_remove(bpf_dir, id);
 }
 
+/* A shortage of descriptors is not taken for a pin that is not there. */
+static int judge_pins(const struct instance *in)
+{
+	const int needed[] = { in->prog_fd, in->map_fd, in->link_fd };
+	int err = fault_is_shortage(in->counters_fd) ? in->counters_fd : 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (needed[i] < 0 && !fault_is_shortage(err))
+			err = fault_is_shortage(needed[i]) ? needed[i] : -ENOENT;
+	}
+	return err;
+}
+
 int instance_open(const char *bpf_dir, uint32_t id, struct instance *out)
 {
 	struct bpf_link_info info = { 0 };
@@ -444,7 +457,9 @@ int instance_open(const char *bpf_dir, uint32_t id, struct instance *out)
 	out->link_fd = pin_get(bpf_dir, id, "link");
 	out->counters_fd = pin_get(bpf_dir, id, "counters");
 	out->custom = out->counters_fd < 0;
-	err = out->prog_fd < 0 || out->map_fd < 0 || out->link_fd < 0 ? -ENOENT : describe(out);
+	err = judge_pins(out);
+	if (!err)
+		err = describe(out);
 	if (!err && bpf_obj_get_info_by_fd(out->link_fd, &info, &len) < 0)
 		err = -errno;
 	if (err < 0) {

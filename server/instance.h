@@ -78,7 +78,7 @@ int instance_pin_link(const struct instance *in, const char *bpf_dir,
  */
 int instance_unpin(const char *bpf_dir, uint32_t id) must_check;
 
-/* instance_open() - from its pins. -ENOENT: there is no such directory, or no link in it. */
+/* instance_open() - from its pins. -ENOENT: there is no such directory, or not all in it. */
 int instance_open(const char *bpf_dir, uint32_t id, struct instance *out) must_check;
 
 /* instance_ifindex() - where the pinned link is attached now; 0: the device is gone. */

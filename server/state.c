@@ -211,28 +211,54 @@ struct reading {
 	int bad; /* were set aside */
 };
 
-static Xskd__StateFile *read_file(int dir, const char *name)
+static void *unpack_alloc(void *lacks, size_t size)
+{
+	void *p = malloc(size);
+
+	*(bool *)lacks |= !p;
+	return p;
+}
+
+static void unpack_free(void *lacks, void *p)
+{
+	(void)lacks;
+	free(p);
+}
+
+/*
+ * @out: NULL, it is damaged. Return: 0; or a negative errno: what the machine lacks just now says
+ * nothing about the file.
+ */
+static int read_file(int dir, const char *name, Xskd__StateFile **out)
 {
 	/* O_NONBLOCK: it might be a fifo, whose open would wait for a writer. */
 	cleanup(close_fdp) int fd =
 		openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	cleanup(freep) uint8_t *buf = NULL;
+	bool lacks = false;
+	ProtobufCAllocator allocator = { unpack_alloc, unpack_free, &lacks };
 	struct stat stat;
 	uint32_t crc;
 	size_t size;
 
-	if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode))
-		return NULL;
+	*out = NULL;
+	if (fd < 0)
+		return fault_is_shortage(-errno) ? -errno : 0;
+	if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode))
+		return 0;
 	if (stat.st_size <= (off_t)sizeof(crc) || stat.st_size > STATE_FILE_MAX)
-		return NULL;
+		return 0;
 	size = (size_t)stat.st_size;
 	buf = malloc(size);
-	if (!buf || read(fd, buf, size) != stat.st_size)
-		return NULL;
+	if (!buf)
+		return -ENOMEM;
+	if (read(fd, buf, size) != stat.st_size)
+		return 0;
 	memcpy(&crc, buf, sizeof(crc));
 	if (crc != crc32(0, buf + sizeof(crc), (uInt)(size - sizeof(crc))))
-		return NULL;
-	return xskd__state_file__unpack(NULL, size - sizeof(crc), buf + sizeof(crc));
+		return 0;
+	*out = xskd__state_file__unpack(&allocator, size - sizeof(crc), buf + sizeof(crc));
+	return lacks ? -ENOMEM : 0;
 }
 
 /* Each of them is set aside, but there may be a hundred thousand, and the log has to be read. */
@@ -248,11 +274,14 @@ static void set_aside(struct reading *r, const char *prefix, const char *name, c
 		(void)unlinkat(dir, name, 0); /* or it would be reported at every start */
 }
 
-static void load(struct reading *r, const char *name)
+static int load(struct reading *r, const char *name)
 {
 	const struct state *st = r->st;
-	Xskd__StateFile *file = read_file(st->dir[r->kind], name);
+	Xskd__StateFile *file;
+	int err = read_file(st->dir[r->kind], name, &file);
 
+	if (err < 0)
+		return err;
 	if (!file || !file->version)
 		set_aside(r, BAD, name, "is damaged");
 	else if (strcmp(file->boot_id, st->boot_id) != 0)
@@ -263,31 +292,35 @@ static void load(struct reading *r, const char *name)
 		set_aside(r, BAD, name, "is not what its name says");
 	if (file)
 		xskd__state_file__free_unpacked(file, NULL);
+	return 0;
 }
 
 /* What an older daemon has set aside and this one knows, unless it was written anew meanwhile. */
-static void load_later(struct reading *r, const char *later)
+static int load_later(struct reading *r, const char *later)
 {
 	const struct state *st = r->st;
 	const char *name = later + strlen(LATER);
 	int dir = st->dir[r->kind];
-	Xskd__StateFile *file = read_file(dir, later);
+	Xskd__StateFile *file;
+	int err = read_file(dir, later, &file);
 	bool current = file && !strcmp(file->boot_id, st->boot_id);
 	bool known = current && file->version <= st->version;
 
+	if (err < 0)
+		return err;
 	if (file)
 		xskd__state_file__free_unpacked(file, NULL);
 	if (current && !known)
-		return; /* it still waits for its daemon */
+		return 0; /* it still waits for its daemon */
 	if (known && *name && renameat2(dir, later, dir, name, RENAME_NOREPLACE) == 0) {
 		log_info("took state file '%s/%s' back", kind_name[r->kind], name);
-		load(r, name);
-		return;
+		return load(r, name);
 	}
 	log_info(
 		"state file '%s/%s' was written anew, or damaged, since it was set aside: removing it",
 		kind_name[r->kind], later);
 	(void)unlinkat(dir, later, 0);
+	return 0;
 }
 
 /* Its writer was killed: never valid. A directory of that name was nobody's of us. */
@@ -305,24 +338,24 @@ int state_each(const struct state *st, enum state_kind kind,
 	struct reading r = { .st = st, .kind = kind, .fn = fn, .arg = arg };
 	struct dirent **entries;
 	/* In the order of their names, so that a restart always finds the same. */
-	int n = scandirat(st->dir[kind], ".", &entries, NULL, alphasort);
+	int n = scandirat(st->dir[kind], ".", &entries, NULL, alphasort), err = 0;
 
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		const char *name = entries[i]->d_name;
 
-		if (!strncmp(name, NEW, strlen(NEW)))
+		if (!err && !strncmp(name, NEW, strlen(NEW)))
 			remove_new(&r, name);
-		else if (!strncmp(name, LATER, strlen(LATER)))
-			load_later(&r, name);
-		else if (name[0] != '.')
-			load(&r, name);
+		else if (!err && !strncmp(name, LATER, strlen(LATER)))
+			err = load_later(&r, name);
+		else if (!err && name[0] != '.')
+			err = load(&r, name);
 		free(entries[i]);
 	}
 	free(entries);
 	if (r.bad > SAID_MAX)
 		log_warning("%d more files in '%s' were set aside", r.bad - SAID_MAX,
 			    kind_name[kind]);
-	return r.bad;
+	return err ? err : r.bad;
 }

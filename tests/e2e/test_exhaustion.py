@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -76,6 +77,38 @@ class Start(TestCase):
             if ran == 3:
                 return
         self.fail('it needs more than 64 fds')
+
+
+class Restart(ExhaustionCase):
+    """A daemon that is started again on a node that has no descriptors left for it."""
+
+    def test_it_loses_nothing(self):
+        pods = [self.ready_pod() for _ in range(2)]
+        self.hand_off(pods[0])
+        programs, leases = self.node.pins(), self.node.state_files()
+        argv, refused = self.node.argv(), 0
+        self.node.stop(signal.SIGKILL)
+        for n in range(20, 64):
+            self.node.argv = lambda n=n: ['prlimit', f'--nofile={n}:{n}', *argv]
+            try:
+                self.node.start()
+            except AssertionError:
+                self.assertEqual(self.node.process.returncode, 1, n)
+                refused += 1
+            else:
+                self.node.stop(signal.SIGKILL)
+                break
+            finally:
+                self.node.argv = lambda: argv
+            self.assertEqual((self.node.pins(), self.node.state_files()), (programs, leases), n)
+        self.assertGreater(refused, 5)
+        self.node.start()
+        self.admin.close()
+        self.admin = self.node.admin()
+        self.assertEqual(sorted(x.container for x in self.admin.leases()),
+                         sorted(p.container for p in pods))
+        self.assertEqual(len(self.admin.programs()), 2)
+        self.assertEqual(len(self.admin.sockets()), 1)
 
 
 class Descriptors(ExhaustionCase):
@@ -386,8 +419,9 @@ class Space(ExhaustionCase):
             self.load(other)
         with self.refused('RESOURCE_EXHAUSTED', 'state.*No space left'):
             self.grant(other)
-        self.assertEqual((self.node.state_files(), self.node.pins()), (files, pins))
-        self.assertEqual(other.netns.ip('-d', 'link', 'show', 'eth0').count('prog/xdp'), 0)
+        # What they made is taken back behind the reply.
+        wait_for(lambda: (self.node.state_files(), self.node.pins()) == (files, pins), 'the end')
+        self.assertNotIn('prog/xdp', other.netns.ip('-d', 'link', 'show', 'eth0'))
         for kind in ('programs', 'leases'):
             self.assertEqual([n for n in entries(f'{self.node.run_dir}/state/{kind}', True)
                               if n.startswith('.new')], [])
@@ -543,7 +577,8 @@ class Silent(ExhaustionCase):
         self.assert_idle()
         for _ in range(20):
             good.call('GetInfo')
-        self.assertLess(rss_kib(self.node.process.pid) - before, 64 if SANITIZED else 8 * 1024)
+        if not SANITIZED:  # which keeps freed memory back
+            self.assertLess(rss_kib(self.node.process.pid) - before, 8 * 1024)
         for c, n in zip(silent, sent):
             c.sock.settimeout(15)
             for call in range(1, n + 1):

@@ -414,6 +414,74 @@ static void try_scenarios(int what)
 	assert_int_equal(bad, 0);
 }
 
+/* ---- the start over what is there ---- */
+
+/*
+ * Return: whether something was refused. Then the daemon has either not started, or started as
+ * ever; in both cases the next one finds all that was there.
+ */
+static bool start_short_of(int what, unsigned int nth, const char *good, bool *out_right)
+{
+	struct fault fault = FAULT_INIT;
+	bool has_failed, told;
+	char *after;
+	int err;
+
+	world_init(&w);
+	prepare_held();
+	answer_done(&held);
+	world_restart(&w);
+	fail_at(what, nth);
+	err = world_try_restart(&w, &fault);
+	has_failed = scarce_end();
+	if (what == KERNEL)
+		has_failed = fake_kernel_failed();
+	fake_kernel_fail(0, 0);
+	told = err == 0 || *fault.text;
+	fault_done(&fault);
+	world_restart(&w);
+	after = world_print(&w);
+	*out_right = told && !strcmp(after, good);
+	if (!*out_right)
+		fprintf(stderr, "start, %d %u fails: %d, and then there is\n%s--- not\n%s", what,
+			nth, err, after, good);
+	free(after);
+	world_done(&w);
+	return has_failed;
+}
+
+static void try_start(int what)
+{
+	bool right = true, more = true;
+	unsigned int nth = 1;
+	char *good;
+
+	world_init(&w);
+	prepare_held();
+	answer_done(&held);
+	world_restart(&w);
+	good = world_print(&w);
+	world_done(&w);
+	for (; more && right && nth < TRIES_MAX; nth++)
+		more = start_short_of(what, nth, good, &right);
+	free(good);
+	assert_true(right);
+	assert_int_not_equal(nth, TRIES_MAX);
+	assert_true(nth > 2);
+}
+
+static void a_start_without_memory_loses_nothing(void **state)
+{
+	(void)state;
+	try_start(SCARCE_MEMORY);
+}
+
+static void a_start_without_descriptors_loses_nothing(void **state)
+{
+	(void)state;
+	try_start(SCARCE_FDS);
+}
+
 static void any_kernel_call_may_fail(void **state)
 {
 	(void)state;
@@ -464,6 +532,8 @@ int main(void)
 		scarce_test(memory_may_run_out_anywhere),
 		scarce_test(descriptors_may_run_out_anywhere),
 		scarce_test(the_disk_may_fail_anywhere),
+		scarce_test(a_start_without_memory_loses_nothing),
+		scarce_test(a_start_without_descriptors_loses_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,13 +196,22 @@ void world_init(struct world *w)
 	w->b = world_peer(w, w->pod_b, false);
 }
 
+int world_try_restart(struct world *w, struct fault *fault)
+{
+	core_done(&w->core);
+	if (world_outside)
+		world_outside(true);
+	start_core(w);
+	if (world_outside)
+		world_outside(false);
+	return core_restore(&w->core, fault);
+}
+
 void world_restart(struct world *w)
 {
 	struct fault fault = FAULT_INIT;
 
-	core_done(&w->core);
-	start_core(w);
-	must(core_restore(&w->core, &fault) == 0, "cannot restore");
+	must(world_try_restart(w, &fault) == 0, "cannot restore");
 }
 
 static void remove_tree(const char *path)

@@ -67,6 +67,9 @@ void world_done(struct world *w);
  */
 void world_restart(struct world *w);
 
+/* world_try_restart() - likewise. Return: what core_restore() said. */
+int world_try_restart(struct world *w, struct fault *fault);
+
 /* world_peer() - a new connection from namespace @netns. */
 struct peer world_peer(struct world *w, int netns, bool admin);
 
