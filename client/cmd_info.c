@@ -2,6 +2,40 @@
 /* xskctl info: what the daemon is and can do. */
 #include "ctl.h"
 
+static json_t *limits_json(const struct xskd_activity *a)
+{
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < a->n_limits; i++)
+		output_add(&o, a->limits[i].limit, output_number(a->limits[i].hits));
+	return o;
+}
+
+static json_t *reconciled_json(const struct xskd_activity *a)
+{
+	json_t *o = json_object();
+
+	output_add(&o, "state_files_set_aside", output_number(a->state_files_set_aside));
+	output_add(&o, "programs_restored", output_number(a->programs_restored));
+	output_add(&o, "programs_removed", output_number(a->programs_removed));
+	output_add(&o, "leases_restored", output_number(a->leases_restored));
+	output_add(&o, "leases_stale", output_number(a->leases_stale));
+	output_add(&o, "sockets_found", output_number(a->sockets_found));
+	return o;
+}
+
+static void add_activity(json_t **o, const struct xskd_activity *a)
+{
+	output_add(o, "umem_bytes", output_number(a->umem_bytes));
+	output_add(o, "calls", output_number(a->calls));
+	output_add(o, "failed_calls", output_number(a->failed_calls));
+	output_add(o, "denied_calls", output_number(a->denied_calls));
+	output_add(o, "malformed_packets", output_number(a->malformed_packets));
+	output_add(o, "refused_connections", output_number(a->refused_connections));
+	output_add(o, "limits_hit", limits_json(a));
+	output_add(o, "reconciled", reconciled_json(a));
+}
+
 static json_t *info_json(const struct xskd_info *info)
 {
 	json_t *o = json_object();
@@ -40,21 +74,32 @@ int cmd_info(struct ctl *ctl, int argc, char **argv)
 		{ "LEASES", "leases", COLUMN_PLAIN },
 		{ "SOCKETS", "sockets", COLUMN_PLAIN },
 		{ "CONNECTIONS", "connections", COLUMN_PLAIN },
+		{ "UMEM", "umem_bytes", COLUMN_BYTES },
+		{ "CALLS", "calls", COLUMN_PLAIN },
+		{ "FAILED CALLS", "failed_calls", COLUMN_PLAIN },
+		{ "LIMITS HIT", "limits_hit", COLUMN_PAIRS },
+		{ "RECONCILED", "reconciled", COLUMN_PAIRS },
 		{ "MAX CALLS IN FLIGHT", "calls_in_flight", COLUMN_PLAIN },
 		{ "MAX CONNECTIONS PER NETNS", "connections_per_netns", COLUMN_PLAIN },
 		{ "MAX SOCKETS PER LEASE", "sockets_per_lease", COLUMN_PLAIN },
 		{ "MAX UMEM PER LEASE", "umem_bytes_per_lease", COLUMN_BYTES },
 	};
+	struct xskd_activity activity = XSKD_OPTS(xskd_activity);
 	struct xskd_info info;
 	int err;
 
 	if (!ctl_begin(ctl, argc, argv, CTL_ADMIN))
 		return ctl->stop;
 	err = xskd_get_info(ctl->x, &info);
+	if (!err && info.admin)
+		err = xskd_get_activity(ctl->x, &activity);
 	if (err < 0)
 		return ctl_failed(ctl, err);
 
 	cleanup(json_decrefp) json_t *record = info_json(&info);
+
+	if (info.admin)
+		add_activity(&record, &activity);
 
 	return ctl_print_record(ctl, record, columns, ARRAY_SIZE(columns));
 }

@@ -2,23 +2,28 @@
 /* The calls that are one question and one short answer: the daemon, its programs, its leases. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "conn.h"
 #include "lease.h"
 #include "opts.h"
 #include "program.h"
 
-int xskd_get_info(struct xskd *x, struct xskd_info *out)
+static int get_info(struct xskd *x, struct reply *reply)
 {
-	cleanup(reply_done) struct reply reply = REPLY_INIT;
 	Xskd__GetInfoRequest get;
 	Xskd__Request req = XSKD__REQUEST__INIT;
 
 	xskd__get_info_request__init(&get);
 	req.call_case = XSKD__REQUEST__CALL_GET_INFO;
 	req.get_info = &get;
+	return conn_call(x, &req, NULL, XSKD__REPLY__RESULT_GET_INFO, reply);
+}
 
-	int r = conn_call(x, &req, NULL, XSKD__REPLY__RESULT_GET_INFO, &reply);
+int xskd_get_info(struct xskd *x, struct xskd_info *out)
+{
+	cleanup(reply_done) struct reply reply = REPLY_INIT;
+	int r = get_info(x, &reply);
 
 	if (r < 0)
 		return r;
@@ -47,6 +52,49 @@ int xskd_get_info(struct xskd *x, struct xskd_info *out)
 		out->sockets_per_lease = m->limits->sockets_per_lease;
 		out->umem_bytes_per_lease = m->limits->umem_bytes_per_lease;
 	}
+	return 0;
+}
+
+static void fill_activity(struct xskd_activity *out, const Xskd__Activity *m)
+{
+	out->calls = m->calls;
+	out->failed_calls = m->failed_calls;
+	out->denied_calls = m->denied_calls;
+	out->malformed_packets = m->malformed_packets;
+	out->refused_connections = m->refused_connections;
+	out->umem_bytes = m->umem_bytes;
+	out->state_files_set_aside = m->state_files_set_aside;
+	out->programs_restored = m->programs_restored;
+	out->programs_removed = m->programs_removed;
+	out->leases_restored = m->leases_restored;
+	out->leases_stale = m->leases_stale;
+	out->sockets_found = m->sockets_found;
+	for (size_t i = 0; i < m->n_limits_hit && i < ARRAY_SIZE(out->limits); i++) {
+		struct xskd_limit_hits *hits = &out->limits[out->n_limits++];
+
+		snprintf(hits->limit, sizeof(hits->limit), "%s", m->limits_hit[i]->limit);
+		hits->hits = m->limits_hit[i]->hits;
+	}
+}
+
+int xskd_get_activity(struct xskd *x, struct xskd_activity *out)
+{
+	cleanup(reply_done) struct reply reply = REPLY_INIT;
+	struct xskd_activity all = { 0 };
+	size_t size = out->sz;
+	int r = size < sizeof(size) ? conn_fail(x, -EINVAL, "`sz` is not set: use XSKD_OPTS()")
+				    : get_info(x, &reply);
+
+	if (r < 0)
+		return r;
+	if (!reply.msg->get_info->admin)
+		return conn_fail(x, -EPERM, "what has happened is told to administrators only");
+	if (reply.msg->get_info->activity)
+		fill_activity(&all, reply.msg->get_info->activity);
+	all.sz = size;
+	/* A caller of another age knows less, or more, of which there is nothing to tell. */
+	memset(out, 0, size);
+	memcpy(out, &all, size < sizeof(all) ? size : sizeof(all));
 	return 0;
 }
 

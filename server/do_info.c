@@ -8,6 +8,9 @@
 
 struct info {
 	Xskd__GetInfoReply reply;
+	Xskd__Activity activity;
+	Xskd__LimitHits hits[LIMITS];
+	Xskd__LimitHits *hit[LIMITS];
 	Xskd__Features features;
 	Xskd__Limits limits;
 	struct utsname uname;
@@ -23,6 +26,50 @@ static void count_own(const struct core *core, uint64_t cookie, Xskd__GetInfoRep
 			reply->sockets += l->m->sockets;
 		}
 	}
+}
+
+static void add_limits(const struct metrics *metrics, struct info *info)
+{
+	for (enum limit i = 0; i < LIMITS; i++) {
+		Xskd__LimitHits *hits = &info->hits[i];
+
+		if (!metrics->limits[i])
+			continue;
+		xskd__limit_hits__init(hits);
+		hits->limit = (char *)(uintptr_t)metrics_limit_name(i);
+		hits->hits = metrics->limits[i];
+		info->hit[info->activity.n_limits_hit++] = hits;
+	}
+	info->activity.limits_hit = info->hit;
+}
+
+static void fill_activity(const struct core *core, struct info *info)
+{
+	const struct metrics *metrics = &core->metrics;
+	const uint64_t *tallies = metrics->tallies;
+	Xskd__Activity *a = &info->activity;
+
+	xskd__activity__init(a);
+	for (size_t i = 0; i < METRICS_METHODS; i++) {
+		for (int code = 0; code < METRICS_CODES; code++) {
+			a->calls += metrics->methods[i].calls[code];
+			if (code != XSKD__CODE__OK)
+				a->failed_calls += metrics->methods[i].calls[code];
+		}
+	}
+	for (size_t i = 0; i < core->socks.n; i++)
+		a->umem_bytes += ((const struct sock *)core->socks.at[i])->m->umem_bytes;
+	a->denied_calls = tallies[TALLY_DENIED];
+	a->malformed_packets = tallies[TALLY_MALFORMED];
+	a->refused_connections = tallies[TALLY_TURNED_AWAY_ADMIN] + tallies[TALLY_TURNED_AWAY_POD];
+	a->state_files_set_aside = tallies[TALLY_FILES_SET_ASIDE];
+	a->programs_restored = tallies[TALLY_PROGRAMS_RESTORED];
+	a->programs_removed = tallies[TALLY_PROGRAMS_REMOVED];
+	a->leases_restored = tallies[TALLY_LEASES_RESTORED];
+	a->leases_stale = tallies[TALLY_LEASES_STALE];
+	a->sockets_found = tallies[TALLY_SOCKETS_FOUND];
+	add_limits(metrics, info);
+	info->reply.activity = a;
 }
 
 static int get_info(struct call *call)
@@ -62,6 +109,7 @@ static int get_info(struct call *call)
 		info->reply.leases = (uint32_t)core->leases.n;
 		info->reply.sockets = (uint32_t)core->socks.n;
 		info->reply.connections = core->connections;
+		fill_activity(core, info);
 	} else {
 		count_own(core, call->peer.cookie, &info->reply);
 	}

@@ -6,6 +6,24 @@ const uint32_t metrics_bucket_us[METRICS_BUCKETS] = {
 	10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000,
 };
 
+const char *metrics_limit_name(enum limit limit)
+{
+	static const char *const names[LIMITS] = {
+		[LIMIT_CONNECTIONS] = "connections",
+		[LIMIT_CONNECTIONS_PER_NETNS] = "connections_per_netns",
+		[LIMIT_CALLS_IN_FLIGHT] = "calls_in_flight",
+		[LIMIT_CALLS_PER_NETNS] = "calls_per_netns",
+		[LIMIT_CALLS_PER_SECOND] = "calls_per_second",
+		[LIMIT_WORKERS_PER_NETNS] = "workers_per_netns",
+		[LIMIT_QUEUED_BYTES] = "queued_bytes",
+		[LIMIT_SOCKETS_PER_LEASE] = "sockets_per_lease",
+		[LIMIT_UMEM_BYTES_PER_LEASE] = "umem_bytes_per_lease",
+		[LIMIT_OPEN_FILES] = "open_files",
+	};
+
+	return names[limit];
+}
+
 static uint64_t ns_since(const struct timespec *began)
 {
 	struct timespec now;

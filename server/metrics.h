@@ -91,6 +91,9 @@ struct metrics {
 /* Upper bounds of the buckets: from below a GetInfo to what a hand-off may wait for a queue. */
 extern const uint32_t metrics_bucket_us[METRICS_BUCKETS];
 
+/* metrics_limit_name() - as the metrics have it. */
+const char *metrics_limit_name(enum limit limit);
+
 /* metrics_call() - one has ended, and its reply is on its way. */
 void metrics_call(struct metrics *m, uint32_t method, Xskd__Code code,
 		  const struct timespec *began);

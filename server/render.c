@@ -74,36 +74,23 @@ static void render_calls(FILE *out, const struct scrape *s)
 
 /* ---- limits ---- */
 
-static const struct {
-	const char *name;
-	size_t offset; /* in struct limits */
-	bool wide;
-} limits[LIMITS] = {
-#define ROW(id, field)                                   \
-	[id] = { #field, offsetof(struct limits, field), \
-		 sizeof(((struct limits *)0)->field) == sizeof(uint64_t) }
-	ROW(LIMIT_CONNECTIONS, connections),
-	ROW(LIMIT_CONNECTIONS_PER_NETNS, connections_per_netns),
-	ROW(LIMIT_CALLS_IN_FLIGHT, calls_in_flight),
-	ROW(LIMIT_CALLS_PER_NETNS, calls_per_netns),
-	ROW(LIMIT_CALLS_PER_SECOND, calls_per_second),
-	ROW(LIMIT_WORKERS_PER_NETNS, workers_per_netns),
-	ROW(LIMIT_QUEUED_BYTES, queued_bytes),
-	ROW(LIMIT_SOCKETS_PER_LEASE, sockets_per_lease),
-	ROW(LIMIT_UMEM_BYTES_PER_LEASE, umem_bytes_per_lease),
-#undef ROW
-	[LIMIT_OPEN_FILES] = { "open_files", 0, false },
-};
-
-static uint64_t limit_value(const struct scrape *s, enum limit i)
+static uint64_t limit_value(const struct scrape *s, enum limit limit)
 {
-	const char *at = (const char *)&s->limits;
+	const struct limits *l = &s->limits;
+	const uint64_t values[LIMITS] = {
+		[LIMIT_CONNECTIONS] = l->connections,
+		[LIMIT_CONNECTIONS_PER_NETNS] = l->connections_per_netns,
+		[LIMIT_CALLS_IN_FLIGHT] = l->calls_in_flight,
+		[LIMIT_CALLS_PER_NETNS] = l->calls_per_netns,
+		[LIMIT_CALLS_PER_SECOND] = l->calls_per_second,
+		[LIMIT_WORKERS_PER_NETNS] = l->workers_per_netns,
+		[LIMIT_QUEUED_BYTES] = l->queued_bytes,
+		[LIMIT_SOCKETS_PER_LEASE] = l->sockets_per_lease,
+		[LIMIT_UMEM_BYTES_PER_LEASE] = l->umem_bytes_per_lease,
+		[LIMIT_OPEN_FILES] = s->usage.max_fds, /* the kernel's */
+	};
 
-	if (i == LIMIT_OPEN_FILES) /* the kernel's */
-		return s->usage.max_fds;
-	at += limits[i].offset;
-	return limits[i].wide ? *(const uint64_t *)(const void *)at
-			      : *(const uint32_t *)(const void *)at;
+	return values[limit];
 }
 
 static void render_limits(FILE *out, const struct scrape *s)
@@ -111,13 +98,13 @@ static void render_limits(FILE *out, const struct scrape *s)
 	expose_family(out, "xskd_limit", "gauge",
 		      "Limits as configured; in bytes where the name says so.");
 	for (enum limit i = 0; i < LIMITS; i++)
-		expose_count(out, "xskd_limit", LABELS({ LABEL_LIMIT, limits[i].name }),
+		expose_count(out, "xskd_limit", LABELS({ LABEL_LIMIT, metrics_limit_name(i) }),
 			     limit_value(s, i));
 	expose_family(out, "xskd_limit_hits_total", "counter",
 		      "Times that a limit refused something, or made a client wait.");
 	for (enum limit i = 0; i < LIMITS; i++)
-		expose_count(out, "xskd_limit_hits_total", LABELS({ LABEL_LIMIT, limits[i].name }),
-			     s->metrics.limits[i]);
+		expose_count(out, "xskd_limit_hits_total",
+			     LABELS({ LABEL_LIMIT, metrics_limit_name(i) }), s->metrics.limits[i]);
 }
 
 /* ---- what there is, and what has happened ---- */

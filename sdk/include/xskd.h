@@ -144,6 +144,29 @@ struct xskd_info {
 /* xskd_get_info() - what the daemon is and can do. */
 int xskd_get_info(struct xskd *x, struct xskd_info *out);
 
+struct xskd_limit_hits {
+	char limit[32]; /* as in the daemon's metrics, "sockets_per_lease" */
+	uint64_t hits;  /* times that it refused something, or made a client wait */
+};
+
+/* What has happened since the daemon started. */
+struct xskd_activity {
+	size_t sz;      /* set it, or use XSKD_OPTS() */
+	uint64_t calls; /* that have ended; of these: */
+	uint64_t failed_calls;
+	uint64_t denied_calls; /* ... that would have granted, handed out or taken away */
+	uint64_t malformed_packets, refused_connections;
+	uint64_t umem_bytes; /* of all sockets, now */
+	/* What was found at start, and what was found to have gone since. */
+	uint64_t state_files_set_aside, programs_restored, programs_removed;
+	uint64_t leases_restored, leases_stale, sockets_found;
+	size_t n_limits; /* that were hit */
+	struct xskd_limit_hits limits[24];
+};
+
+/* xskd_get_activity() - for administrators; zeros from a daemon that is too old to tell. */
+int xskd_get_activity(struct xskd *x, struct xskd_activity *out);
+
 /* ---- Sockets: what applications in pods use ------------------------------------------------- */
 
 enum xskd_zero_copy {

@@ -467,6 +467,90 @@ static void lent_fds_come_back(void **state)
 	fake_stop(&d);
 }
 
+/* ---- What has happened ---------------------------------------------------------------------- */
+
+/* First a daemon that is too old to tell, then one with more limits than we have room for. */
+static void tell_activity(struct fake_daemon *d, int conn, int nth)
+{
+	Xskd__LimitHits hits, *many[40];
+	Xskd__Activity activity = XSKD__ACTIVITY__INIT;
+	Xskd__GetInfoReply info;
+	Xskd__Reply reply = XSKD__REPLY__INIT;
+
+	(void)d;
+	(void)nth;
+	xskd__limit_hits__init(&hits);
+	xskd__get_info_reply__init(&info);
+	hits.limit = text("a_name_that_is_longer_than_any_that_there_is");
+	hits.hits = 3;
+	for (size_t i = 0; i < 40; i++)
+		many[i] = &hits;
+	activity.calls = 7;
+	activity.sockets_found = 9;
+	activity.n_limits_hit = 40;
+	activity.limits_hit = many;
+	reply.result_case = XSKD__REPLY__RESULT_GET_INFO;
+	reply.get_info = &info;
+	info.admin = true;
+	for (int i = 0; (reply.id = fake_id(conn)); i++) {
+		info.activity = i ? &activity : NULL;
+		fake_send(conn, &reply, NULL);
+	}
+}
+
+static void activity_is_told(void **state)
+{
+	struct xskd_activity a = XSKD_OPTS(xskd_activity, .calls = 1), small = { 0 };
+	struct fake_daemon d;
+	struct xskd *x = open_to(&d, tell_activity);
+
+	(void)state;
+	assert_int_equal(xskd_get_activity(x, &a), 0);
+	assert_int_equal(a.sz, sizeof(a));
+	assert_int_equal(a.calls, 0);
+	assert_int_equal(a.n_limits, 0);
+	assert_int_equal(xskd_get_activity(x, &a), 0);
+	assert_int_equal(a.calls, 7);
+	assert_int_equal(a.sockets_found, 9);
+	assert_int_equal(a.n_limits, 24);
+	assert_int_equal(a.limits[23].hits, 3);
+	assert_int_equal(strlen(a.limits[23].limit), sizeof(a.limits[23].limit) - 1);
+
+	/* One that was compiled when there was only the first number. */
+	small.sz = offsetof(struct xskd_activity, failed_calls);
+	small.failed_calls = 42;
+	assert_int_equal(xskd_get_activity(x, &small), 0);
+	assert_int_equal(small.calls, 7);
+	assert_int_equal(small.failed_calls, 42);
+	small.sz = 0;
+	assert_int_equal(xskd_get_activity(x, &small), -EINVAL);
+	assert_non_null(strstr(xskd_error(x), "XSKD_OPTS"));
+	xskd_close(x);
+	fake_stop(&d);
+}
+
+static void answer_as_to_a_pod(struct fake_daemon *d, int conn, int nth)
+{
+	uint64_t id;
+
+	(void)d;
+	(void)nth;
+	while ((id = fake_id(conn)))
+		fake_info(conn, id);
+}
+
+static void activity_is_not_told_to_pods(void **state)
+{
+	struct xskd_activity a = XSKD_OPTS(xskd_activity);
+	struct fake_daemon d;
+	struct xskd *x = open_to(&d, answer_as_to_a_pod);
+
+	(void)state;
+	assert_int_equal(xskd_get_activity(x, &a), -EPERM);
+	xskd_close(x);
+	fake_stop(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +564,8 @@ int main(void)
 		fd_test(fds_go_out_as_they_came),
 		fd_test(keep_asks_for_kept_sockets_first),
 		fd_test(lent_fds_come_back),
+		fd_test(activity_is_told),
+		fd_test(activity_is_not_told_to_pods),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
