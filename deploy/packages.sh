@@ -28,7 +28,7 @@ test_packages=(
     llvm valgrind                               # coverage; memory that the unit tests misuse
     strace
     containerd runc busybox-static              # pods as a kubelet makes them
-    python3-prometheus-client                   # the metrics' parser
+    python3-prometheus-client curl              # the metrics' parser; deploy/prometheus
     python3-grpcio                              # CRI, by which it asks for them
     containernetworking-plugins                 # addresses, and partners in a chain
     golang-go golang-github-appc-cni-dev        # libcni, by which runtimes call plugins

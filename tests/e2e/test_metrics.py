@@ -9,15 +9,17 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
 import tap
-from node import Client, Closed, Link, Netns, Node, TestCase, in_netns, wait_for
+from node import TOP, Client, Closed, Link, Netns, Node, TestCase, in_netns, wait_for
 from scrape import Metrics, connection, get, promtool, scrape, tcp_socket, unix_socket
 
 PORT = 9464
+PROMETHEUS = f'{TOP}/deploy/prometheus'
 INSIDE_MAX = 32  # server/exporter.c
 
 
@@ -163,6 +165,14 @@ class Numbers(TestCase):
         self.assertEqual(after('xskd_limit_hits_total', **limit) -
                          before('xskd_limit_hits_total', **limit), 3)
 
+    def test_the_manual_names_them_all(self):
+        with open(f'{TOP}/deploy/man/xskd.8', encoding='utf-8') as f:
+            manual = f.read().partition('.Sh METRICS')[2].partition('.Sh SEC')[0]
+        told = set(re.findall(r'\b((?:xskd|process)_\w+)', manual)) - {'xskd_queue_packets'}
+        there = {f.name + ('_total' if f.type == 'counter' else '')
+                 for f in scrape(self.node).families.values()}
+        self.assertEqual(told ^ there, set())
+
     def test_garbage_is_counted(self):
         before = scrape(self.node)
         for data in (b'\0' * 10, b'\xff' * 100):
@@ -173,6 +183,35 @@ class Numbers(TestCase):
         after = scrape(self.node)
         self.assertEqual(after('xskd_malformed_packets_total') -
                          before('xskd_malformed_packets_total'), 2)
+
+
+    def test_info_tells_the_same_to_a_person(self):
+        pod = self.ready_pod(queues=2)
+        self.hand_off(pod, queues=[0], size=1 << 20)
+        with self.refused('RESOURCE_EXHAUSTED'):
+            pod.client().hand_off('eth0', queues=[1])
+        m = scrape(self.node)
+        done = self.node.ctl('-o', 'json', 'info')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        info = json.loads(done.stdout)
+        calls = {frozenset(x.items()): m('xskd_calls_total', **x)
+                 for x in m.labels('xskd_calls_total')}
+        # One more by then: GetInfo, asked for the limits and the version.
+        self.assertEqual(info['calls'], sum(calls.values()) + 1)
+        self.assertEqual(info['failed_calls'], sum(
+            n for x, n in calls.items() if ('code', 'OK') not in x))
+        self.assertEqual(info['denied_calls'], m('xskd_denied_calls_total'))
+        self.assertEqual(info['umem_bytes'], 1 << 20)
+        self.assertEqual(info['limits_hit']['sockets_per_lease'],
+                         m('xskd_limit_hits_total', limit='sockets_per_lease'))
+        self.assertEqual(info['reconciled']['leases_stale'],
+                         m('xskd_reconciled_total', what='lease_stale'))
+        text = self.node.ctl('info').stdout
+        self.assertRegex(text, r'(?m)^UMEM +1 MiB$')
+        self.assertRegex(text, r'(?m)^LIMITS HIT +.*sockets_per_lease=')
+        self.assertRegex(text, r'(?m)^RECONCILED +state_files_set_aside=0,')
+        with pod.client() as c:
+            self.assertFalse(c.call('GetInfo').HasField('activity'))
 
 
 class HostQueues(TestCase):
@@ -406,6 +445,30 @@ class Scrapers(TestCase):
         self.assertEqual(s.recv(1), b'')
 
 
+class Textfile(TestCase):
+    """deploy/prometheus/xskd-textfile.sh, for node_exporter."""
+
+    def script(self, out, socket_path):
+        """Run it; Return: its exit status."""
+        return subprocess.run([f'{PROMETHEUS}/xskd-textfile.sh', out, socket_path], check=False,
+                              stderr=subprocess.DEVNULL, timeout=30).returncode
+
+    def test_what_node_exporter_gets(self):
+        with tempfile.TemporaryDirectory(prefix='xskd-textfile-') as out:
+            self.assertEqual(self.script(out, f'{self.node.run_dir}/admin/metrics.sock'), 0)
+            self.assertEqual(os.listdir(out), ['xskd.prom'])
+            with open(f'{out}/xskd.prom', encoding='utf-8') as f:
+                m = Metrics(f.read())
+            whole = scrape(self.node)
+            self.assertEqual(m('xskd_start_time_seconds'), whole('process_start_time_seconds'))
+            self.assertEqual([n for n in m.families if n.startswith('process_')], [])
+            self.assertEqual({n for n in whole.families if n.startswith('xskd_')},
+                             m.families.keys() - {'xskd_start_time_seconds'})
+            # Without an answer the old one goes.
+            self.assertNotEqual(self.script(out, f'{self.node.run_dir}/admin/none.sock'), 0)
+            self.assertEqual(os.listdir(out), [])
+
+
 class Promtool(TestCase):
     """What Prometheus itself says."""
 
@@ -430,6 +493,17 @@ class Promtool(TestCase):
         self.hand_off(pod, keep=True)
         self.admin.call('LoadProgram', interface='lo')
         self.assertEqual(self.check('metrics', input=scrape(self.node).text), '')
+
+    def test_what_deploy_has(self):
+        self.assertIn('SUCCESS', self.check('rules', f'{PROMETHEUS}/rules.yaml'))
+        self.assertIn('SUCCESS', self.check('config', f'{PROMETHEUS}/scrape.yaml'))
+
+    def test_alerts_are_on_metrics_that_there_are(self):
+        names = {s for s, _ in scrape(self.node).samples} | {'up'}
+        with open(f'{PROMETHEUS}/rules.yaml', encoding='utf-8') as f:
+            used = set(re.findall(r'(\w+){job=', f.read()))
+        self.assertTrue(used)
+        self.assertEqual(used - names, set())
 
 
 if __name__ == '__main__':
