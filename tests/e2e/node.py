@@ -297,7 +297,7 @@ class Node:
             if status != 0:
                 left.append(f'the daemon ended with {status}')
         log = self.log_since(0)
-        for word in ('AddressSanitizer', 'LeakSanitizer', 'runtime error:', 'Assertion'):
+        for word in ('Sanitizer:', 'runtime error:', 'Assertion'):
             if word in log:
                 left.append(f'the daemon\'s log has "{word}":\n{log[log.index(word):][:3000]}')
         for point in mounts_below(self.dir):

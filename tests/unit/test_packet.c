@@ -213,6 +213,15 @@ static void more_fds_than_a_set_holds_are_bad(void **state)
 	pair_done(&p);
 }
 
+/* Valgrind answers setrlimit(2) by itself; the kernel, which has to find no room, does not hear of
+ * it. */
+static bool in_valgrind(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
+}
+
 static void fds_that_find_no_room_are_told(void **state)
 {
 	struct pair p = pair_new();
@@ -223,6 +232,10 @@ static void fds_that_find_no_room_are_told(void **state)
 
 	(void)state;
 	close(next);
+	if (in_valgrind()) {
+		pair_done(&p);
+		skip();
+	}
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
 	few = before;
 	for (rlim_t room = 0; room < 3; room++) {
