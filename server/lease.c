@@ -141,7 +141,8 @@ void lease_renamed(struct lease *l, const char *device)
 
 	if (!name)
 		return; /* the old name is better than none */
-	free(l->m->device);
+	if (l->m->device != protobuf_c_empty_string)
+		free(l->m->device);
 	l->m->device = name;
 }
 
