@@ -294,7 +294,8 @@ static int restore_groups(struct restore *r)
 {
 	int err = 0;
 
-	qsort(r->found, r->n, sizeof(*r->found), compare_found);
+	if (r->n) /* there is no list of none */
+		qsort(r->found, r->n, sizeof(*r->found), compare_found);
 	for (size_t i = 0, n; i < r->n && !err; i += n) {
 		for (n = 1; i + n < r->n; n++) {
 			if (r->found[i + n].file->socket_group != r->found[i].file->socket_group)
