@@ -27,6 +27,7 @@ test_packages=(
     clang-tidy cppcheck shellcheck pyflakes3    # tests/analyse.sh
     llvm valgrind                               # coverage; memory that the unit tests misuse
     strace
+    systemd                                     # systemd-analyze, for the units
     containerd runc busybox-static              # pods as a kubelet makes them
     python3-prometheus-client curl              # the metrics' parser; deploy/prometheus
     python3-grpcio                              # CRI, by which it asks for them

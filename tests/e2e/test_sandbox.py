@@ -276,7 +276,8 @@ class Sandbox(Custom):
         attempts = self.node.intrude(self.gate())
         # Of the two arguments that it needs, setns-any has the wrong one; the daemon is its own.
         self.assert_refused(attempts, {'xdp', 'rtnetlink', 'bpf-map', 'bpf-link', 'kill',
-                                       'bpf-program-by-id'})
+                                       'bpf-program-by-id'} |
+                            ({'setns'} if node.SANITIZED else set()))
         self.assertEqual((attempts['xdp'], attempts['rtnetlink']), (0, 0))
         self.assertEqual(entries(self.node.elsewhere), [])
         pod = self.ready_pod()
