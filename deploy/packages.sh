@@ -25,7 +25,7 @@ test_packages=(
     python3 python3-protobuf protobuf-compiler  # the client in another language
     clang-format libclang-rt-14-dev             # format; sanitizers and fuzzers with clang
     clang-tidy cppcheck shellcheck pyflakes3    # tests/analyse.sh
-    llvm valgrind                               # coverage; memory that the unit tests misuse
+    llvm gcovr valgrind                         # coverage; memory that the unit tests misuse
     strace
     systemd                                     # systemd-analyze, for the units
     containerd runc busybox-static              # pods as a kubelet makes them

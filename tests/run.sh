@@ -7,6 +7,7 @@
 #   tests/run.sh --kernels        also on Debian's kernels under qemu
 #   tests/run.sh --fuzz SECONDS   how long the fuzzers run (default 30; 0: not at all)
 #   tests/run.sh --soak MINUTES   how long the soak lasts (default 1; 0: not at all)
+#   tests/run.sh --coverage       only what the tests reach, by line and branch: build-coverage/coverage
 #   tests/run.sh --build DIR      where to build (default: build)
 #
 # Closes with one line, `N passed, N failed, N skipped`, and exits 1 if any failed.
@@ -14,15 +15,16 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 top=$PWD
 
-sanitize=no kernels=no fuzz=30 soak=1 build=$top/build
+sanitize=no kernels=no fuzz=30 soak=1 coverage=no build=$top/build
 while (($#)); do
     case $1 in
     --sanitize) sanitize=yes ;;
     --kernels) kernels=yes ;;
     --fuzz) fuzz=${2:?--fuzz needs SECONDS}; shift ;;
+    --coverage) coverage=yes ;;
     --soak) soak=${2:?--soak needs MINUTES}; shift ;;
     --build) build=$(realpath -m "${2:?--build needs a directory}"); shift ;;
-    -h | --help) sed -n '3,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '3,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "tests/run.sh: what is '$1'? Try --help" >&2; exit 2 ;;
     esac
     shift
@@ -108,6 +110,16 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=
 # shellcheck disable=SC2054 # one word of meson's
 sanitizers=(-Db_sanitize=address,undefined -Db_lundef=false)
 
+if [[ $coverage == yes ]]; then
+    make_build "$build-coverage" clang -Db_coverage=true -Db_lundef=false -Dfuzzers=true
+    find "$build-coverage" -name '*.gcda' -delete
+    tap "fuzz, $fuzz s" tests/fuzz/run.sh "$build-coverage" "$fuzz"
+    layers "$build-coverage" coverage
+    tests/coverage.sh "$build-coverage" fuzz
+    tests/coverage.sh "$build-coverage" all
+    echo "$passed passed, $failed failed, $skipped skipped"
+    exit $((failed != 0))
+fi
 if [[ $sanitize == no ]]; then
     make_build "$build" gcc
     # shellcheck disable=SC2046 # names without blanks
