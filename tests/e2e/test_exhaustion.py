@@ -145,8 +145,15 @@ class Descriptors(ExhaustionCase):
         wait_for(lambda: self.node.n_fds() == before, 'the end of the others')
         self.assert_serves()
 
+    def reconnected(self, broken, pod):
+        """Another connection in its place."""
+        self.limit_fds(4096)
+        broken.close()
+        return pod.client()
+
     def test_fds_of_a_request_do_not_fit(self):
-        good = self.ready_pod().client()
+        pod = self.ready_pod()
+        good = pod.client()
         before = self.node.settled_fds()
         for spare in range(0, 12):
             self.limit_fds(before + spare)
@@ -154,6 +161,10 @@ class Descriptors(ExhaustionCase):
                 h = good.hand_off('eth0')
             except Refused as e:
                 self.assert_text(e, 'RESOURCE_EXHAUSTED', 'descriptor|Too many open files')
+            except Closed:
+                # Descriptors on their way are counted by user, against this same limit: other
+                # daemons' of this machine may have taken it (ETOOMANYREFS).
+                good = self.reconnected(good, pod)
             else:
                 self.assertGreater(spare, 0)
                 h.close()
