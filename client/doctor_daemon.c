@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The daemon, as a client sees it: there, of the right version, and what it knows. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -103,6 +104,40 @@ static void say_features(struct doctor *d)
 	}
 }
 
+/*
+ * A limit that was met is no fault in itself: somebody asked for more, or was made to wait. But who
+ * looks for the reason of a refusal finds it here.
+ */
+static void say_limits(struct doctor *d)
+{
+	struct xskd_activity a = XSKD_OPTS(xskd_activity);
+
+	if (xskd_get_activity(d->ctl->x, &a) < 0)
+		return;
+	for (size_t i = 0; i < a.n_limits; i++) {
+		bool files = !strcmp(a.limits[i].limit, "open_files");
+
+		doctor_find(d, files ? DOCTOR_WARNING : DOCTOR_NOTE, "daemon.limit",
+			    a.limits[i].limit, "was reached %" PRIu64 " times since the start",
+			    a.limits[i].hits);
+		if (files)
+			doctor_advise(d, "Clients were turned away: raise LimitNOFILE= of the unit "
+					 "and restart it, which also begins a new count.");
+		else
+			doctor_advise(d, "If that was no mistake of a client, raise it in the "
+					 "configuration: xskd(8), limits.");
+	}
+	if (!a.n_limits)
+		doctor_find(d, DOCTOR_OK, "daemon.limit", SUBJECT,
+			    "has refused nothing for a limit; %" PRIu64 " of %" PRIu64
+			    " calls failed",
+			    a.failed_calls, a.calls);
+	if (a.state_files_set_aside)
+		doctor_find(d, DOCTOR_NOTE, "daemon.restored", SUBJECT,
+			    "set %" PRIu64 " damaged or foreign state files aside at its start",
+			    a.state_files_set_aside);
+}
+
 static void ask(struct doctor *d)
 {
 	struct xskd *x = d->ctl->x;
@@ -130,6 +165,7 @@ static void ask(struct doctor *d)
 		doctor_advise(d, "See its log.");
 	}
 	d->asked = err == 0;
+	say_limits(d);
 }
 
 void doctor_daemon(struct doctor *d)

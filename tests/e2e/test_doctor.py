@@ -438,6 +438,9 @@ class Small(DoctorCase):
         more.close()
         wait_for(lambda: not self.admin.sockets(), 'their end')
         self.gone(f)
+        with self.refused('RESOURCE_EXHAUSTED'):
+            pod.client().hand_off('eth0', size=2 << 20)
+        self.finding('daemon.limit', 'note', 'umem_bytes_per_lease', 'reached 1 times')
 
 
 class Driver(Nic):
