@@ -18,8 +18,18 @@ struct entry {
 	struct subject subject;
 };
 
+#define LINES_A_SECOND 32
+#define SPENDERS       256 /* a power of two; who collides shares */
+
+/* What a namespace has had written in this second. */
+struct spender {
+	uint64_t cookie;
+	uint32_t lines, left_out;
+};
+
 struct audit {
 	struct entry entries[ENTRIES];
+	struct spender spenders[SPENDERS];
 };
 
 struct audit *audit_new(void)
@@ -34,11 +44,27 @@ void audit_free(struct audit *audit)
 	free(audit);
 }
 
-static void put(const struct entry *e, uint32_t times, const char *reason)
+bool audit_may(struct audit *audit, const struct peer *peer)
+{
+	struct spender *s;
+
+	if (!audit || peer->admin)
+		return true;
+	s = &audit->spenders[peer->cookie % SPENDERS];
+	s->cookie = peer->cookie;
+	if (s->lines++ < LINES_A_SECOND)
+		return true;
+	s->left_out++;
+	return false;
+}
+
+static void put(struct audit *audit, const struct entry *e, uint32_t times, const char *reason)
 {
 	const struct subject *of = &e->subject;
 	char pid[16], uid[16], netns[24], count[16] = "", subject[192];
 
+	if (!audit_may(audit, &e->peer))
+		return;
 	snprintf(pid, sizeof(pid), "%d", (int)e->peer.pid);
 	snprintf(uid, sizeof(uid), "%u", e->peer.uid);
 	snprintf(netns, sizeof(netns), "%llu", (unsigned long long)e->peer.cookie);
@@ -64,10 +90,10 @@ static void put(const struct entry *e, uint32_t times, const char *reason)
 		   9);
 }
 
-static void flush(struct entry *e)
+static void flush(struct audit *audit, struct entry *e)
 {
 	if (e->more)
-		put(e, e->more, NULL);
+		put(audit, e, e->more, NULL);
 	e->more = 0;
 }
 
@@ -94,16 +120,25 @@ void audit_note(struct audit *audit, const struct call *call)
 		e->more++;
 		return;
 	}
-	flush(e);
+	flush(audit, e);
 	e->method = call->method;
 	e->peer = call->peer;
 	e->denied = call->failed;
 	e->subject = call->subject;
-	put(e, 0, call->failed ? call->fault.text : NULL);
+	put(audit, e, 0, call->failed ? call->fault.text : NULL);
 }
 
 void audit_flush(struct audit *audit)
 {
 	for (size_t i = 0; i < ENTRIES; i++)
-		flush(&audit->entries[i]);
+		flush(audit, &audit->entries[i]);
+	for (size_t i = 0; i < SPENDERS; i++) {
+		struct spender *s = &audit->spenders[i];
+
+		if (s->left_out)
+			log_warning("network namespace %llu: %u more lines in this second are left "
+				    "out",
+				    (unsigned long long)s->cookie, s->left_out);
+		*s = (struct spender){ 0 };
+	}
 }

@@ -12,6 +12,7 @@
 
 struct audit;
 struct call;
+struct peer;
 
 /* audit_new() - NULL: no memory. */
 struct audit *audit_new(void) must_check;
@@ -19,6 +20,12 @@ void audit_free(struct audit *audit);
 
 /* audit_note() - @call has ended. */
 void audit_note(struct audit *audit, const struct call *call);
+
+/*
+ * audit_may() - whether a line about @peer may be written now. Of one namespace there are only so
+ * many a second, or it could fill the disk, and have the reader of the log drop others' lines.
+ */
+bool audit_may(struct audit *audit, const struct peer *peer);
 
 /* audit_flush() - write out what was only counted; once a second. */
 void audit_flush(struct audit *audit);

@@ -6,8 +6,11 @@
 #ifndef XSKD_CONN_H
 #define XSKD_CONN_H
 
+#include <uv.h>
+
 #include "call.h"
 #include "lane.h"
+#include "tenant.h"
 
 struct conn;
 
@@ -17,7 +20,11 @@ struct conns {
 	struct core *core;
 	struct lanes *lanes;
 	struct index by_id;
-	struct index tenants; /* tenant.h */
+	struct tenants tenants;
+	uv_check_t check;     /* after each look at the sockets packets get their turn */
+	uv_idle_t idle;       /* active while packets wait: the loop must not sleep */
+	struct conn *unread;  /* ended, but their peers have descriptors to take */
+	unsigned int at_once; /* packets that were read in this round, without waiting */
 	uint64_t last_id;
 	uint32_t n_pods, n_admins;
 	uint8_t in[PACKET_MAX], out[PACKET_MAX]; /* of the loop thread: one packet at a time */

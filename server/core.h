@@ -29,9 +29,14 @@ struct limits {
 	uint32_t calls_per_netns;   /* in flight, of all connections of a pod */
 	uint32_t calls_per_second;  /* of a pod */
 	uint32_t workers_per_netns; /* that are busy with a pod's calls at a time */
-	uint32_t queued_bytes;      /* of a connection that does not read */
+	uint32_t connections_without_lease;
+	uint32_t fds_per_netns; /* that a pod was sent and has not taken */
+	uint32_t watchers_per_netns;
+	uint32_t queued_bytes; /* of a connection that does not read */
+	uint32_t queued_bytes_per_netns;
 	uint32_t sockets_per_lease;
 	uint64_t umem_bytes_per_lease;
+	uint64_t ring_bytes_per_lease;
 	uint32_t transient_grace; /* seconds that a transient program waits for its first lease */
 	uint32_t kept_seconds;    /* that a kept socket waits for another process */
 };

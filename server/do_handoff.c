@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_xdp.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +109,38 @@ static int check_pending(struct call *call, const struct lease *l)
 				s->m->queue, l->m->interface, s->m->pid);
 	}
 	return 0;
+}
+
+/* What the kernel allocates for the rings, which nobody's memory cgroup is charged for. */
+static uint64_t ring_bytes(uint64_t rx, uint64_t tx, uint64_t fill, uint64_t completion)
+{
+	return (rx + tx) * sizeof(struct xdp_desc) + (fill + completion) * sizeof(uint64_t);
+}
+
+static int check_rings(struct call *call, const struct lease *l)
+{
+	const struct handoff *job = call->job;
+	const struct xsk_spec *spec = &job->spec;
+	uint64_t most = call->core->limits.ring_bytes_per_lease;
+	uint64_t bytes = spec->n * ring_bytes(spec->rx_size, spec->tx_size, spec->fill_size,
+					      spec->completion_size);
+
+	for (size_t i = 0; i < call->core->socks.n; i++) {
+		const struct sock *s = call->core->socks.at[i];
+
+		if (s->lease == l->m->id && !is_asked_for(job, s))
+			bytes += ring_bytes(s->m->rx_size, s->m->tx_size, s->m->fill_size,
+					    s->m->completion_size);
+	}
+	if (job->unbound || bytes <= most)
+		return 0;
+	metrics_limit(&call->core->metrics, LIMIT_RING_BYTES_PER_LEASE);
+	return call_fail(
+		call, RESOURCE_EXHAUSTED,
+		"the rings of this lease's sockets would take %llu KiB of the kernel's memory, and "
+		"%llu they may: ask for smaller rings (`limits.ringBytesPerLease` in the daemon's "
+		"configuration)",
+		(unsigned long long)bytes / 1024, (unsigned long long)most / 1024);
 }
 
 static int check_limits(struct call *call, const struct lease *l)
@@ -290,6 +323,8 @@ static int handoff_check(struct call *call)
 	err = check_pending(call, l);
 	if (!err)
 		err = check_limits(call, l);
+	if (!err)
+		err = check_rings(call, l);
 	if (!err)
 		err = claim_queues(call, job, job->program, &job->spec);
 	if (!err)

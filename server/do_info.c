@@ -134,10 +134,19 @@ static int watch_events(struct call *call)
 		.cookie = call->peer.cookie,
 	};
 	Xskd__WatchEventsReply *reply = call_alloc(call, sizeof(*reply));
+	uint32_t n = 0;
 
 	for (size_t i = 0; i < core->n_watchers; i++) {
 		if (core->watchers[i].conn == w.conn)
 			return call_fail(call, ALREADY_EXISTS, "this connection watches already");
+		n += core->watchers[i].cookie == w.cookie;
+	}
+	if (!w.admin && n >= core->limits.watchers_per_netns) {
+		metrics_limit(&core->metrics, LIMIT_WATCHERS_PER_NETNS);
+		return call_fail(call, RESOURCE_EXHAUSTED,
+				 "%u connections of this network namespace watch already "
+				 "(`limits.watchersPerNetns` in the daemon's configuration)",
+				 n);
 	}
 	if (!reply || watch_add(core, &w) < 0)
 		return fault_sys(&call->fault, ENOMEM, "cannot watch");

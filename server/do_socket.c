@@ -77,17 +77,23 @@ const struct method method_release_socket = {
 
 /* ---- ListSockets ---- */
 
+static int list_answer(struct call *call);
+
 static int list_begin(struct call *call)
 {
+	int err;
+
 	if (call->peer.admin || sweep_due(call->core))
-		call->job = sweep_new(call->core, true); /* NULL: nothing to look at */
-	return 0;
+		call->job = sweep_new(call->core, true);
+	if (call->job)
+		return 0;
+	err = list_answer(call); /* there is nothing to look at, so nothing to wait for */
+	return err ? err : CALL_DONE;
 }
 
 static int list_look(struct call *call)
 {
-	if (call->job)
-		sweep_look(call->job);
+	sweep_look(call->job);
 	return 0;
 }
 

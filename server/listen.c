@@ -15,8 +15,12 @@
 
 #include "log.h"
 
-#define LOCK_TRIES 100  /* of 10 ms */
-#define BACKLOG    4096 /* a node's pods may all start at once */
+#define LOCK_TRIES 100 /* of 10 ms */
+/*
+ * When it is full connect(2) blocks, and who blocks is let in by the kernel in order, one for each
+ * thread: so a short one is what keeps a storm of connections from standing before everybody else.
+ */
+#define BACKLOG 128
 
 static const struct {
 	const char *dir;

@@ -15,9 +15,14 @@ const char *metrics_limit_name(enum limit limit)
 		[LIMIT_CALLS_PER_NETNS] = "calls_per_netns",
 		[LIMIT_CALLS_PER_SECOND] = "calls_per_second",
 		[LIMIT_WORKERS_PER_NETNS] = "workers_per_netns",
+		[LIMIT_CONNECTIONS_WITHOUT_LEASE] = "connections_without_lease",
 		[LIMIT_QUEUED_BYTES] = "queued_bytes",
+		[LIMIT_QUEUED_BYTES_PER_NETNS] = "queued_bytes_per_netns",
+		[LIMIT_FDS_PER_NETNS] = "fds_per_netns",
+		[LIMIT_WATCHERS_PER_NETNS] = "watchers_per_netns",
 		[LIMIT_SOCKETS_PER_LEASE] = "sockets_per_lease",
 		[LIMIT_UMEM_BYTES_PER_LEASE] = "umem_bytes_per_lease",
+		[LIMIT_RING_BYTES_PER_LEASE] = "ring_bytes_per_lease",
 		[LIMIT_OPEN_FILES] = "open_files",
 	};
 

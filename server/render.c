@@ -84,9 +84,14 @@ static uint64_t limit_value(const struct scrape *s, enum limit limit)
 		[LIMIT_CALLS_PER_NETNS] = l->calls_per_netns,
 		[LIMIT_CALLS_PER_SECOND] = l->calls_per_second,
 		[LIMIT_WORKERS_PER_NETNS] = l->workers_per_netns,
+		[LIMIT_CONNECTIONS_WITHOUT_LEASE] = l->connections_without_lease,
 		[LIMIT_QUEUED_BYTES] = l->queued_bytes,
+		[LIMIT_QUEUED_BYTES_PER_NETNS] = l->queued_bytes_per_netns,
+		[LIMIT_FDS_PER_NETNS] = l->fds_per_netns,
+		[LIMIT_WATCHERS_PER_NETNS] = l->watchers_per_netns,
 		[LIMIT_SOCKETS_PER_LEASE] = l->sockets_per_lease,
 		[LIMIT_UMEM_BYTES_PER_LEASE] = l->umem_bytes_per_lease,
+		[LIMIT_RING_BYTES_PER_LEASE] = l->ring_bytes_per_lease,
 		[LIMIT_OPEN_FILES] = s->usage.max_fds, /* the kernel's */
 	};
 

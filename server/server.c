@@ -29,7 +29,7 @@
 
 #define TICK_MS      1000
 #define LAME_DUCK_MS 10000 /* after SIGTERM: so long may calls under way take */
-#define ACCEPT_BATCH 64
+#define ACCEPT_BATCH 16
 #define ROOM_FDS     8 /* what libuv opens for a loop and its signals; a client or two, later */
 
 /* A file descriptor that the loop waits for; @fd is ours to close once the handle has. */

@@ -125,6 +125,8 @@ void sock_drop_pending(struct core *core, uint64_t conn)
 {
 	time_t now = seconds();
 
+	if (core->features.full_handoff)
+		return; /* it has no second phase to wait for */
 	for (size_t i = core->socks.n; i--;) {
 		struct sock *s = core->socks.at[i];
 

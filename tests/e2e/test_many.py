@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many clients, slow ones, hostile ones, and daemons side by side: nobody starves the others."""
+import array
 import contextlib
+import fcntl
 import os
 import re
+import select
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -59,8 +63,8 @@ class Many(TestCase):
         self.assertEqual(len(got), 200)
 
     def test_thousand_connections_cost_no_thread_and_little_memory(self):
-        # From several namespaces, for one alone may not have so many.
-        pods = [self.pod(link=False) for _ in range(5)]
+        # From several namespaces with a lease, for one alone may not have so many.
+        pods = [self.ready_pod() for _ in range(5)]
         before = self.memory()
         threads = len(os.listdir(f'/proc/{self.node.process.pid}/task'))
         clients = [pods[i % 5].client() for i in range(1000)]
@@ -140,6 +144,46 @@ class Throttle(TestCase):
         self.assertGreater(time.monotonic() - began, 1)
 
 
+class Unread(TestCase):
+    """Descriptors on their way to clients that do not take them."""
+
+    config = '{"limits": {"fdsPerNetns": 40, "callsPerNetns": 16}}'
+
+    def ask(self, pod, n):
+        """Maps that nobody takes."""
+        c = pod.client(timeout=5)
+        for _ in range(n):
+            c.start('GetXskMap', interface='eth0')
+        return c
+
+    def test_they_are_limited_and_none_is_lost(self):
+        bad, good = self.ready_pod(), self.ready_pod()
+        held = [self.ask(bad, 16) for _ in range(10)]
+        for c in held[:2]:  # it ends these; what is on its way to them is not forgotten by that
+            c.send_raw(b'\xff')
+        _, fds = good.client().call_fds('GetXskMap', interface='eth0')
+        client.close_all(fds)
+
+        def answered():
+            n = array.array('i', [0])
+            for c in held:
+                fcntl.ioctl(c.sock.fileno(), termios.FIONREAD, n)
+                yield n[0] > 0
+        wait_for(lambda: any(answered()))
+        self.assertLess(sum(answered()), 10, 'all were answered')
+        for c in held[:2]:
+            c.close()
+        left = {c.sock: 16 for c in held[2:]}
+        while left:
+            ready = select.select(list(left), [], [], 10)[0]
+            self.assertTrue(ready, f'{sum(left.values())} replies did not come')
+            for sock in ready:
+                client.close_all(client.recv_packet(sock)[1])
+                left[sock] -= 1
+                if not left[sock]:
+                    del left[sock]
+
+
 class Slow(TestCase):
     """Clients that do not read, and limits."""
 
@@ -208,7 +252,7 @@ class Slow(TestCase):
             self.assertEqual(c.wait(i)[0].program_id, pod.program.id)
 
     def test_connections_of_a_namespace_are_limited(self):
-        pod, other = self.pod(link=False), self.pod(link=False)
+        pod, other = self.ready_pod(), self.ready_pod()
         clients = [pod.client() for _ in range(8)]
         for c in clients:
             c.call('GetInfo')
@@ -224,6 +268,21 @@ class Slow(TestCase):
                     Client(self.node.pod_path, netns=pod.path) as c:
                 return c.call('GetInfo')
         wait_for(again, 'a place')
+
+    def test_namespaces_without_a_lease_are_one_user(self):
+        pods, good = [self.pod(link=False) for _ in range(4)], self.ready_pod()
+        for c in [pod.client() for pod in pods for _ in range(2)]:
+            c.call('GetInfo')
+        with self.assertRaises((Closed, BrokenPipeError)):
+            pods[0].client().call('GetInfo')
+        good.client().call('GetInfo')
+        out, err = good.start(good.node.xskctl, '--run-dir', good.node.run_dir,
+                              'info').communicate(timeout=20)
+        self.assertIn('VERSION', out, err)
+        # Another user's are others.
+        out, err = pods[0].start(good.node.xskctl, '--run-dir', good.node.run_dir,
+                                 'info').communicate(timeout=20)
+        self.assertIn('VERSION', out, err)
 
     def test_administrators_are_not_limited_by_a_namespace(self):
         with contextlib.ExitStack() as stack:

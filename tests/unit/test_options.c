@@ -157,7 +157,10 @@ static void each_key_is_taken(void **state)
 			 "\"sandbox\": false,"
 			 "\"limits\": {\"connections\": 11, \"connectionsPerNetns\": 12,"
 			 "\"callsInFlight\": 13, \"callsPerNetns\": 15, \"callsPerSecond\": 16,"
-			 "\"workersPerNetns\": 18, \"queuedBytes\": 70000,"
+			 "\"workersPerNetns\": 18, \"connectionsWithoutLease\": 19,"
+			 "\"fdsPerNetns\": 20, \"watchersPerNetns\": 21,"
+			 "\"queuedBytesPerNetns\": 70001, \"ringBytesPerLease\": 5000000001,"
+			 "\"queuedBytes\": 70000,"
 			 "\"socketsPerLease\": 14, \"umemBytesPerLease\": 5000000000,"
 			 "\"transientGraceSeconds\": 17}}"),
 		0);
@@ -175,6 +178,11 @@ static void each_key_is_taken(void **state)
 	assert_int_equal(o.limits.calls_per_netns, 15);
 	assert_int_equal(o.limits.calls_per_second, 16);
 	assert_int_equal(o.limits.workers_per_netns, 18);
+	assert_int_equal(o.limits.connections_without_lease, 19);
+	assert_int_equal(o.limits.fds_per_netns, 20);
+	assert_int_equal(o.limits.watchers_per_netns, 21);
+	assert_int_equal(o.limits.queued_bytes_per_netns, 70001);
+	assert_int_equal(o.limits.ring_bytes_per_lease, 5000000001);
 	assert_int_equal(o.limits.queued_bytes, 70000);
 	assert_int_equal(o.limits.sockets_per_lease, 14);
 	assert_int_equal(o.limits.umem_bytes_per_lease, 5000000000);
@@ -198,6 +206,11 @@ static void numbers_have_bounds(void **state)
 		{ "callsPerNetns", 1, 65536, true },
 		{ "callsPerSecond", 1, 10000000, true },
 		{ "workersPerNetns", 1, 128, true },
+		{ "connectionsWithoutLease", 1, 1000000, true },
+		{ "fdsPerNetns", 1, 1000000, true },
+		{ "watchersPerNetns", 1, 1000000, true },
+		{ "queuedBytesPerNetns", 65536, 1024 * 1024 * 1024, true },
+		{ "ringBytesPerLease", 4096, INT64_MAX, true },
 		{ "queuedBytes", 65536, 64 * 1024 * 1024, true },
 		{ "socketsPerLease", 1, 4096, true },
 		{ "umemBytesPerLease", 4096, INT64_MAX, true },

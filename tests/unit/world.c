@@ -16,6 +16,9 @@ struct audited audited;
 void (*world_outside)(bool outside);
 
 static const struct limits limits = {
+	.workers_per_netns = 2,
+	.watchers_per_netns = 4,
+	.ring_bytes_per_lease = 64 << 20,
 	.connections = 16,
 	.connections_per_netns = 4,
 	.calls_in_flight = 4,
