@@ -6,13 +6,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <uv.h>
 
 #include "audit.h"
 #include "channels.h"
 #include "conn.h"
 #include "drops.h"
+#include "entrance.h"
 #include "exporter.h"
 #include "files.h"
 #include "gate.h"
@@ -23,6 +23,7 @@
 #include "monitor.h"
 #include "netns.h"
 #include "pin.h"
+#include "readable.h"
 #include "sandbox.h"
 #include "store.h"
 #include "sweep.h"
@@ -32,14 +33,6 @@
 #define ACCEPT_BATCH 16
 #define ROOM_FDS     8 /* what libuv opens for a loop and its signals; a client or two, later */
 
-/* A file descriptor that the loop waits for; @fd is ours to close once the handle has. */
-struct watch {
-	uv_poll_t poll;
-	struct server *server;
-	int fd;
-	bool active;
-};
-
 struct server {
 	uv_loop_t loop;
 	struct core core;
@@ -48,18 +41,15 @@ struct server {
 	struct exporter exporter;
 	struct drops drops;
 	struct manager manager;
-	struct watch listeners[LISTENERS];
-	struct watch news, channels, ends; /* ends: of processes that hold sockets */
-	struct watch gate_end;
+	struct entrance entrance;
+	struct readable news, channels, ends; /* ends: of processes that hold sockets */
+	struct readable gate_end;
 	struct gate *gate;
 	uv_timer_t tick, look, farewell;
 	uv_prepare_t turn;
 	uv_signal_t signals[2];
 	uint64_t end_at; /* of the loop's clock: no later than that, once it is stopping */
-	uint64_t said;   /* of the loop's clock: that there is no room for clients */
-	int spare;       /* given up for a moment when the table of fds is full */
 	int run_lock, bpf_lock;
-	bool deaf; /* a listener is not looked at until the next tick */
 	bool sweeping, stopping, left, failed;
 	struct sweep *sweep;
 	struct audit *audit;
@@ -105,78 +95,6 @@ static void forget(void *arg, uint64_t sock, uint64_t umem)
 	drops_add(&s->drops, sock, umem);
 }
 
-/* ---- accepting ---- */
-
-static void say_full(struct server *s, int err)
-{
-	if (s->said && uv_now(&s->loop) - s->said < TICK_MS)
-		return;
-	s->said = uv_now(&s->loop);
-	if (err == EMFILE)
-		log_error("no file descriptor is left: turning clients away");
-	else
-		log_error("cannot accept clients: %s: turning them away, or letting them wait",
-			  strerrordesc_np(err));
-}
-
-/*
- * With no descriptor left, accept fails while the client still waits, and the loop would be woken
- * for it for ever. So one is kept in reserve, to accept with it and hang up at once. Where even
- * that fails (it is the system's table that is full, or memory), clients wait, and the loop does
- * not look at them before the next tick.
- */
-static void turn_away(struct watch *w, int err)
-{
-	struct server *s = w->server;
-	int fd;
-
-	say_full(s, err);
-	metrics_limit(&s->core.metrics, LIMIT_OPEN_FILES);
-	close_fdp(&s->spare);
-	fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0) {
-		metrics_count(&s->core.metrics, w == &s->listeners[LISTEN_ADMIN]
-							? TALLY_TURNED_AWAY_ADMIN
-							: TALLY_TURNED_AWAY_POD);
-		close(fd);
-	} else if (errno != EAGAIN) {
-		uv_poll_stop(&w->poll);
-		s->deaf = true;
-	}
-	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-static void on_accept(uv_poll_t *poll, int status, int events)
-{
-	struct watch *w = poll->data;
-
-	(void)events;
-	for (int i = 0; i < ACCEPT_BATCH && status == 0; i++) {
-		int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0) {
-			conn_new(&w->server->conns, fd, w == &w->server->listeners[LISTEN_ADMIN]);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-			   errno == ENOBUFS) {
-			turn_away(w, errno);
-			return;
-		} else if (errno != ECONNABORTED && errno != EINTR) {
-			return;
-		}
-	}
-}
-
-static void listen_again(struct server *s)
-{
-	for (size_t i = 0; i < LISTENERS && s->deaf; i++) {
-		if (s->listeners[i].active)
-			uv_poll_start(&s->listeners[i].poll, UV_READABLE, on_accept);
-	}
-	s->deaf = false;
-	if (s->spare < 0)
-		s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
 /* ---- the clock, the news ---- */
 
 static void sweep_run(void *arg)
@@ -220,7 +138,7 @@ static void on_tick(uv_timer_t *timer)
 	struct server *s = timer->data;
 
 	audit_flush(s->audit);
-	listen_again(s);
+	entrance_tick(&s->entrance);
 	conns_tick(&s->conns);
 	exporter_tick(&s->exporter);
 	drops_run(&s->drops, true);
@@ -246,50 +164,37 @@ static void hear_again(uv_poll_t *poll, int status, uv_poll_cb fn)
 
 static void on_news(uv_poll_t *poll, int status, int events)
 {
-	struct watch *w = poll->data;
+	struct readable *r = poll->data;
+	struct server *s = r->owner;
 
 	(void)events;
-	monitor_read(w->fd, &w->server->core);
+	monitor_read(r->fd, &s->core);
 	hear_again(poll, status, on_news);
 }
 
 static void on_channels(uv_poll_t *poll, int status, int events)
 {
-	struct watch *w = poll->data;
+	struct readable *r = poll->data;
+	struct server *s = r->owner;
 
 	(void)events;
-	channels_read(w->fd, &w->server->core);
+	channels_read(r->fd, &s->core);
 	hear_again(poll, status, on_channels);
 }
 
 static void on_ends(uv_poll_t *poll, int status, int events)
 {
-	struct watch *w = poll->data;
-	struct core *core = &w->server->core;
+	struct readable *r = poll->data;
+	struct server *s = r->owner;
 	struct holder *holder;
 
 	(void)status;
 	(void)events;
-	while ((holder = holders_ended(&core->holders)))
-		sock_doubt(core, holder, 0);
+	while ((holder = holders_ended(&s->core.holders)))
+		sock_doubt(&s->core, holder, 0);
 }
 
 /* ---- the end ---- */
-
-static void on_watch_closed(uv_handle_t *handle)
-{
-	struct watch *w = handle->data;
-
-	close_fdp(&w->fd);
-	w->fd = -1;
-}
-
-static void watch_stop(struct watch *w)
-{
-	if (w->active)
-		uv_close((uv_handle_t *)&w->poll, on_watch_closed);
-	w->active = false;
-}
 
 static void leave(struct server *s)
 {
@@ -298,10 +203,10 @@ static void leave(struct server *s)
 	s->left = true;
 	conns_close(&s->conns);
 	exporter_stop(&s->exporter);
-	watch_stop(&s->news);
-	watch_stop(&s->gate_end);
-	watch_stop(&s->channels);
-	watch_stop(&s->ends);
+	readable_stop(&s->news);
+	readable_stop(&s->gate_end);
+	readable_stop(&s->channels);
+	readable_stop(&s->ends);
 	uv_close((uv_handle_t *)&s->tick, NULL);
 	uv_close((uv_handle_t *)&s->look, NULL);
 	uv_close((uv_handle_t *)&s->farewell, NULL);
@@ -333,8 +238,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	s->stopping = true;
 	s->end_at = uv_now(&s->loop) + LAME_DUCK_MS;
 	manager_say(&s->manager, "STOPPING=1");
-	for (size_t i = 0; i < LISTENERS; i++)
-		watch_stop(&s->listeners[i]);
+	entrance_close(&s->entrance);
 	conns_stop(&s->conns);
 	uv_timer_start(&s->farewell, on_farewell, 0, 10);
 }
@@ -345,8 +249,8 @@ static void on_signal(uv_signal_t *handle, int number)
  */
 static void on_gate_end(uv_poll_t *poll, int status, int events)
 {
-	struct watch *w = poll->data;
-	struct server *s = w->server;
+	struct readable *r = poll->data;
+	struct server *s = r->owner;
 	char how[64];
 
 	(void)status;
@@ -356,38 +260,18 @@ static void on_gate_end(uv_poll_t *poll, int status, int events)
 		  "started again; programs and sockets stay",
 		  how);
 	s->failed = true;
-	for (size_t i = 0; i < LISTENERS; i++)
-		watch_stop(&s->listeners[i]);
+	entrance_close(&s->entrance);
 	leave(s);
 }
 
 /* ---- the beginning ---- */
-
-static int watch_start(struct server *s, struct watch *w, int fd, uv_poll_cb fn,
-		       struct fault *fault)
-{
-	int err;
-
-	w->server = s;
-	w->fd = fd;
-	w->poll.data = w;
-	err = uv_poll_init(&s->loop, &w->poll, fd);
-	if (err < 0) {
-		close_fdp(&w->fd);
-		w->fd = -1;
-		return fault_sys(fault, -err, "cannot watch a file descriptor");
-	}
-	w->active = true;
-	err = uv_poll_start(&w->poll, UV_READABLE, fn);
-	return err < 0 ? fault_sys(fault, -err, "cannot watch a file descriptor") : 0;
-}
 
 static int watch_channels(struct server *s, struct fault *fault)
 {
 	int fd = channels_open();
 
 	if (fd >= 0)
-		return watch_start(s, &s->channels, fd, on_channels, fault);
+		return readable_start(&s->channels, &s->loop, fd, on_channels, s, fault);
 	log_info("no news of changed numbers of queues: %s", strerrordesc_np(-fd));
 	return 0;
 }
@@ -400,7 +284,7 @@ static int watch_holders(struct server *s, struct fault *fault)
 
 	if (fd < 0)
 		return fault_sys(fault, err ? -err : errno, "cannot watch processes");
-	return watch_start(s, &s->ends, fd, on_ends, fault);
+	return readable_start(&s->ends, &s->loop, fd, on_ends, s, fault);
 }
 
 static int know_oneself(struct core *core, struct fault *fault)
@@ -430,7 +314,7 @@ static int start_privileged(struct server *s, const struct options *o,
 	end = fcntl(gate_fd(s->gate), F_DUPFD_CLOEXEC, 3);
 	if (end < 0)
 		return fault_sys(fault, errno, "cannot watch the gate");
-	err = watch_start(s, &s->gate_end, end, on_gate_end, fault);
+	err = readable_start(&s->gate_end, &s->loop, end, on_gate_end, s, fault);
 	if (!err)
 		err = xsk_probe(s->gate, &s->core.features, fault);
 	if (err < 0)
@@ -439,7 +323,7 @@ static int start_privileged(struct server *s, const struct options *o,
 	if (s->core.prober < 0)
 		return s->core.prober;
 	news = monitor_open(fault);
-	err = news < 0 ? news : watch_start(s, &s->news, news, on_news, fault);
+	err = news < 0 ? news : readable_start(&s->news, &s->loop, news, on_news, s, fault);
 	if (!err)
 		err = watch_channels(s, fault);
 	return err ? err : sandbox_daemon(sandbox, fault);
@@ -490,15 +374,9 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 		err = listen_open(&s->manager, o->run_dir, listeners, fault);
 	if (err < 0)
 		return err;
-	for (size_t i = 0; i < LISTENERS; i++) {
-		if (err < 0)
-			close_fdp(&listeners[i]);
-		else
-			err = watch_start(s, &s->listeners[i], listeners[i], on_accept, fault);
-	}
-	if (err < 0)
-		return err;
-	err = exporter_open(&s->exporter, o, fault);
+	err = entrance_open(&s->entrance, listeners, fault);
+	if (!err)
+		err = exporter_open(&s->exporter, o, fault);
 	if (!err)
 		err = files_room(ROOM_FDS, fault);
 	if (err < 0)
@@ -544,7 +422,7 @@ static void server_free(struct server *s)
 {
 	audit_free(s->audit);
 	manager_done(&s->manager);
-	close_fdp(&s->spare);
+	entrance_done(&s->entrance);
 	close_fdp(&s->bpf_lock);
 	close_fdp(&s->run_lock);
 	free(s);
@@ -565,11 +443,10 @@ int server_run(const struct options *options, struct fault *fault)
 	snprintf(workers, sizeof(workers), "%u", options->workers);
 	setenv("UV_THREADPOOL_SIZE", workers, 1); /* libuv's only way to be told */
 	s->run_lock = s->bpf_lock = -1;
-	s->news.fd = s->channels.fd = s->gate_end.fd = s->ends.fd = -1;
-	s->listeners[0].fd = s->listeners[1].fd = -1;
+	s->news = s->channels = s->gate_end = s->ends = READABLE_INIT;
 	manager_init(&s->manager); /* before any descriptor is made that could be taken for one */
 	files_raise();
-	s->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	entrance_init(&s->entrance, &s->conns);
 	err = init_handles(s, fault);
 	if (err < 0) {
 		server_free(s);
@@ -590,8 +467,7 @@ int server_run(const struct options *options, struct fault *fault)
 			 s->core.programs.n, s->core.leases.n);
 		manager_say(&s->manager, "READY=1");
 	} else {
-		for (size_t i = 0; i < LISTENERS; i++)
-			watch_stop(&s->listeners[i]);
+		entrance_close(&s->entrance);
 		leave(s);
 	}
 	uv_run(&s->loop, UV_RUN_DEFAULT);
