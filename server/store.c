@@ -240,6 +240,7 @@ static int restore_socket(struct core *core, struct found *f, uint64_t umem_byte
 		return -ENOMEM;
 	s->group = file->socket_group;
 	s->stored = f->kept = true;
+	metrics_count(&core->metrics, TALLY_SOCKETS_FOUND);
 	return 0;
 }
 

@@ -111,6 +111,7 @@ class Store(StoreCase):
             self.restart(sig)
             self.assertEqual(self.admin.sockets(), before)
             self.assertEqual(self.admin.leases(), lease)
+            self.assertEqual(self.admin.call('GetInfo').activity.sockets_found, 2)
         self.assertEqual(lease[0].sockets, 2)
         self.assertGreater(lease[0].umem_bytes, 0)
 
