@@ -189,7 +189,7 @@ static void judge_netns(struct doctor *d)
 
 void doctor_process(struct doctor *d)
 {
-	unsigned long long soft, hard;
+	unsigned long long soft = 0, hard = 0;
 	uint64_t have = 0, bound = 0;
 	int err;
 

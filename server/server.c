@@ -367,7 +367,7 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 
 static int start(struct server *s, const struct options *o, struct fault *fault)
 {
-	int listeners[LISTENERS];
+	int listeners[LISTENERS] = { -1, -1 };
 	int err = watch_holders(s, fault);
 
 	if (!err)
