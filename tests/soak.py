@@ -299,7 +299,7 @@ class Keeper(Actor):
         while True:
             began = time.monotonic()
             try:
-                p = self.pod.receive('--keep', '--ring-size', RING)
+                p = self.pod.receive('--keep', '--ring-size', RING, '--timeout', '20')
                 self.began, self.since = self.since, began
                 return p
             except AssertionError as e:

@@ -4,13 +4,12 @@
  * clients that vanish, devices that go and kernel calls that fail: on the kernel in memory. What
  * must hold whatever is asked is asserted after each record.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "method.h"
+#include "holds.h"
 #include "mutate.h"
 #include "script.h"
 #include "world.h"
@@ -37,205 +36,6 @@ static size_t n_under_way;
 static int given[GIVEN_MAX]; /* fds that clients hold */
 static size_t n_given;
 static int umem, large_umem, object, bad_object, plain;
-
-#define check(good)                                                                              \
-	do {                                                                                     \
-		if (!(good)) {                                                                   \
-			fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #good); \
-			abort();                                                                 \
-		}                                                                                \
-	} while (0)
-
-/* ---- what must hold ---- */
-
-static size_t count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
-static void check_leases(const struct core *core)
-{
-	check(core->leases.n == core->leases_by_netns.n);
-	for (size_t i = 0; i < core->leases.n; i++) {
-		const struct lease *l = core->leases.at[i], *by_netns = core->leases_by_netns.at[i];
-		uint64_t bytes = 0;
-		uint32_t n = 0;
-
-		for (size_t j = 0; j < core->socks.n; j++) {
-			const struct sock *s = core->socks.at[j];
-
-			n += s->lease == l->m->id;
-			bytes += s->lease == l->m->id ? s->m->umem_bytes : 0;
-		}
-		check(l->m->sockets == n && l->m->umem_bytes == bytes);
-		check(l->m->n_queues && l->m->netns_cookie != core->cookie);
-		check(i == 0 || ((const struct lease *)core->leases.at[i - 1])->m->id < l->m->id);
-		check(i == 0 || lease_compare(&(struct lease_key){ by_netns->m->netns_cookie,
-								   by_netns->m->interface },
-					      core->leases_by_netns.at[i - 1]) > 0);
-	}
-}
-
-/* No queue of a device is leased twice. */
-static void check_queues(const struct core *core)
-{
-	for (size_t i = 0; i < core->leases.n; i++) {
-		for (size_t j = 0; j < i; j++) {
-			const struct lease *l = core->leases.at[i], *k = core->leases.at[j];
-
-			if (l->m->ifindex != k->m->ifindex ||
-			    lease_inode(core, l) != lease_inode(core, k))
-				continue;
-			for (size_t q = 0; q < l->m->n_queues; q++)
-				check(!lease_has_queue(k, l->m->queues[q]));
-		}
-	}
-}
-
-static unsigned int count_memfds(const struct core *core, uint64_t group)
-{
-	unsigned int n = 0;
-
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
-
-		n += s->group == group && s->memfd >= 0;
-	}
-	return n;
-}
-
-static void check_socks(const struct core *core)
-{
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
-		bool pending = s->m->state == XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
-
-		check(i == 0 || ((const struct sock *)core->socks.at[i - 1])->m->id < s->m->id);
-		check(lease_find(core, s->lease) && program_find(core, s->m->program_id));
-		check((s->fd >= 0) == (pending || s->m->kept));
-		check(!s->m->kept || count_memfds(core, s->group) == 1);
-		check(s->memfd < 0 || s->m->kept);
-	}
-}
-
-/* Which leases a program serves is known from both sides; what calls do with it ends with them. */
-static void check_programs(const struct core *core)
-{
-	for (size_t i = 0; i < core->programs.n; i++) {
-		const struct program *p = core->programs.at[i];
-		uint32_t n = 0;
-
-		for (size_t j = 0; j < core->leases.n; j++)
-			n += ((const struct lease *)core->leases.at[j])->m->program_id == p->m->id;
-		check(p->m->leases == n);
-		check(!p->leaving || !p->holds);
-		check(n_under_way || (!p->leaving && !p->holds));
-		check(i == 0 ||
-		      ((const struct program *)core->programs.at[i - 1])->m->id < p->m->id);
-	}
-	for (size_t i = 0; i < core->leases.n; i++) {
-		const struct lease *l = core->leases.at[i];
-
-		check(!l->m->program_id || program_find(core, l->m->program_id));
-	}
-}
-
-static void check_core(void)
-{
-	check_leases(&w.core);
-	check_queues(&w.core);
-	check_socks(&w.core);
-	check_programs(&w.core);
-}
-
-static void check_sockets_are_own(const struct peer *peer, const Xskd__HandOffSocketReply *r)
-{
-	check(r->n_sockets);
-	for (size_t i = 0; i < r->n_sockets; i++) {
-		const struct sock *s = sock_find(&w.core, r->sockets[i]->id);
-		const struct lease *l = s ? lease_find(&w.core, s->lease) : NULL;
-
-		check(r->sockets[i]->socket_fd == i + 1 && l);
-		check(lease_has_queue(l, r->sockets[i]->queue));
-		check(peer->admin || l->m->netns_cookie == peer->cookie);
-	}
-}
-
-static void check_map_is_own(const struct peer *peer, const Xskd__GetXskMapReply *r)
-{
-	const struct program *p = program_find(&w.core, r->program_id);
-	bool own = peer->admin;
-
-	check(p && r->map_fd == 1);
-	for (size_t i = 0; i < w.core.leases.n && !own; i++) {
-		const struct lease *l = w.core.leases.at[i];
-
-		own = l->m->netns_cookie == peer->cookie && l->m->all_queues &&
-		      l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_DEVICE;
-	}
-	check(own && (peer->admin || p->served == peer->cookie));
-}
-
-static unsigned int fds_promised(const Xskd__Reply *m)
-{
-	switch (m->result_case) {
-	case XSKD__REPLY__RESULT_HAND_OFF_SOCKET:
-		return (unsigned int)m->hand_off_socket->n_sockets +
-		       (m->hand_off_socket->umem_fd > 0);
-	case XSKD__REPLY__RESULT_GET_XSK_MAP:
-		return 1;
-	default:
-		return 0;
-	}
-}
-
-static void check_answer(const struct peer *peer, const struct answer *a)
-{
-	const Xskd__Reply *m = a->m;
-
-	check(fdset_left(&a->fds) == fds_promised(m));
-	if (m->status) {
-		check(m->status->code != XSKD__CODE__OK && *m->status->message);
-		check(m->result_case == XSKD__REPLY__RESULT__NOT_SET);
-		return;
-	}
-	check(m->result_case != XSKD__REPLY__RESULT__NOT_SET);
-	if (m->result_case == XSKD__REPLY__RESULT_HAND_OFF_SOCKET)
-		check_sockets_are_own(peer, m->hand_off_socket);
-	if (m->result_case == XSKD__REPLY__RESULT_GET_XSK_MAP)
-		check_map_is_own(peer, m->get_xsk_map);
-	if (m->result_case == XSKD__REPLY__RESULT_LIST_LEASES && !peer->admin) {
-		for (size_t i = 0; i < m->list_leases->n_leases; i++)
-			check(m->list_leases->leases[i]->netns_cookie == peer->cookie);
-	}
-	if (m->result_case == XSKD__REPLY__RESULT_LIST_SOCKETS && !peer->admin) {
-		for (size_t i = 0; i < m->list_sockets->n_sockets; i++) {
-			const struct sock *s = sock_find(&w.core, m->list_sockets->sockets[i]->id);
-
-			check(s && lease_find(&w.core, s->lease)->m->netns_cookie == peer->cookie);
-		}
-	}
-}
-
-/*
- * What grants or denies leaves a line that says what and why; equal ones are only counted at first.
- */
-static void check_audit(const struct method *method, unsigned int before, const struct answer *a)
-{
-	bool said = audited.n != before;
-
-	check(!said || (*audited.call && *audited.result));
-	check(!said || method);
-	if (said && a->m && a->m->status && !strcmp(audited.call, method->name))
-		check(!strcmp(audited.result, "denied") || !*audited.reason);
-}
 
 /* ---- running a script ---- */
 
@@ -267,11 +67,11 @@ static void answer_call(struct under_way *u, bool delivered)
 	struct answer a = settle(u->call, delivered);
 
 	if (a.m) {
-		check(a.m->id == id);
-		check_answer(&u->peer, &a);
+		holds(a.m->id == id);
+		holds_answer(&w, &u->peer, &a);
 		take(&a.fds);
 	}
-	check_audit(method, before, &a);
+	holds_audit(method, before, &a);
 	answer_done(&a);
 }
 
@@ -281,7 +81,7 @@ static struct call *take_in(const struct record *r)
 	int err;
 
 	for (unsigned int i = 0; i < (r->n_fds & 7U); i++)
-		check(fdset_add(&fds,
+		holds(fdset_add(&fds,
 				fd_of_kind((unsigned int)r->kinds >> (i % 4 * 2), r->n_fds & 8)));
 	return begin_bytes(&w, &peers[r->peer], r->payload, r->len, &fds, &err);
 }
@@ -401,6 +201,12 @@ static void expire(void)
 	for (size_t i = 0; i < w.core.programs.n; i++)
 		((struct program *)w.core.programs.at[i])->spared = 0;
 	sock_drop_pending(&w.core, 0);
+	for (size_t i = 0; i < w.core.socks.n; i++) {
+		struct sock *s = w.core.socks.at[i];
+
+		s->waits = s->waits ? 1 : 0;
+	}
+	sock_forget_waiting(&w.core);
 }
 
 static void run_record(const struct record *r)
@@ -450,7 +256,7 @@ static void run_record(const struct record *r)
 		break;
 	}
 	world_close_gone(&w);
-	check_core();
+	holds_core(&w, n_under_way > 0);
 }
 
 static void set_up(uint8_t settings)
@@ -487,7 +293,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t before = count_fds();
+	size_t before = holds_fds();
 	struct record r;
 
 	if (!size)
@@ -497,11 +303,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (script_next(&data, &size, &r))
 		run_record(&r);
 	run_all();
-	check_core();
+	holds_core(&w, n_under_way > 0);
+	fake_kernel_fail(0, 0);
+	holds_lists(&w);
 	while (n_given)
 		close(given[--n_given]);
 	world_done(&w);
-	check(count_fds() == before);
+	holds(holds_fds() == before);
 	return 0;
 }
 

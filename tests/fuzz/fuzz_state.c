@@ -62,6 +62,8 @@ static void put_fitting(enum state_kind kind, const char *number, const uint8_t 
 	snprintf(name, sizeof(name), "%s", number);
 	if (file && kind == STATE_PROGRAMS && file->program)
 		snprintf(name, sizeof(name), "%u", file->program->id);
+	if (file && kind == STATE_SOCKETS && file->socket)
+		snprintf(name, sizeof(name), "%lu", file->socket->id);
 	if (file && kind == STATE_LEASES && file->lease && !strchr(file->lease->container, '/') &&
 	    !strchr(file->lease->interface, '/'))
 		lease_file_name(file->lease, name, sizeof(name));
@@ -116,6 +118,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+static enum state_kind kind_of(uint8_t byte)
+{
+	return byte & 4 ? STATE_SOCKETS : byte & 1 ? STATE_LEASES : STATE_PROGRAMS;
+}
+
 /* A byte of settings, then files: a byte of kind, two of length, the file. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -135,8 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (len > size - 3)
 			len = size - 3;
 		snprintf(name, sizeof(name), "%u", i);
-		(data[0] & 2 ? put_file : put_fitting)(data[0] & 1 ? STATE_LEASES : STATE_PROGRAMS,
-						       name, data + 3, len);
+		(data[0] & 2 ? put_file : put_fitting)(kind_of(data[0]), name, data + 3, len);
 		data += 3 + len;
 		size -= 3 + len;
 	}
@@ -208,7 +214,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 		at += 3 + len;
 	}
 	if (target != SIZE_MAX)
-		n += put_mutated(out + n, max - n, NULL, 0, (uint8_t)mutate_random(2), true);
+		n += put_mutated(out + n, max - n, NULL, 0,
+				 (uint8_t)(mutate_random(3) ? mutate_random(2) : 4), true);
 	memcpy(data, out, n);
 	return n;
 }
