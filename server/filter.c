@@ -82,8 +82,8 @@ static const struct calls gate_bpf =
 	      BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD);
 
 static const struct calls daemon_ioctl =
-	CALLS((int)FIONBIO, (int)FIOCLEX, SIOCGSKNS, SIOCETHTOOL, NS_GET_NSTYPE_, (int)UFFDIO_API,
-	      (int)UFFDIO_REGISTER);
+	CALLS((int)FIONBIO, (int)FIOCLEX, SIOCGSKNS, SIOCOUTQ, SIOCETHTOOL, NS_GET_NSTYPE_,
+	      (int)UFFDIO_API, (int)UFFDIO_REGISTER);
 
 /* Of these levels alone: no door to netfilter and its like, which CAP_NET_ADMIN would open. */
 static const struct calls daemon_sockopt =

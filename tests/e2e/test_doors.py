@@ -160,6 +160,7 @@ class Namespaces(TestCase):
         # What the victim gives away it gives away: the holder acts as the victim, and only so.
         carried = client.Client.__new__(client.Client)
         carried.__dict__.update(c.__dict__, sock=socket.socket(fileno=fds[0]), next_id=1000)
+        carried.sock.settimeout(15)  # or it does not wait: that is a property of the open socket
         self.addCleanup(carried.sock.close)
         info = client.in_netns(thief.path, lambda: carried.call('GetInfo'))
         self.assertEqual(info.netns_cookie, victim.lease.netns_cookie)

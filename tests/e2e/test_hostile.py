@@ -7,13 +7,12 @@ is how the daemon shares itself out. That no call fails, that memory and descrip
 were, is asserted; of times, for the machine may be busy, only the order of magnitude. The figures
 are those of tests/bench.
 """
-import os
 import shutil
 import subprocess
 import time
 
 import tap
-from node import BUILD, SANITIZED, TestCase, client, end, wait_for
+from node import BUILD, SANITIZED, TestCase, client, wait_for
 
 ATTACKERS = 64
 SECONDS = 6
