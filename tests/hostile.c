@@ -14,13 +14,13 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -456,7 +456,7 @@ int main(int argc, char **argv)
 	interface = argv[2];
 	mutate_seed(argc > 4 ? (unsigned int)atoi(argv[4]) : 1);
 	(void)signal(SIGPIPE, SIG_IGN);
-	(void)!nice(19);
+	(void)setpriority(PRIO_PROCESS, 0, 19);
 	round();
 	puts("ready");
 	fflush(stdout);

@@ -21,6 +21,7 @@ static const struct {
 	{ "handoff", bench_handoff, true }, { "syscalls", bench_syscalls, false },
 	{ "load", bench_load, true },       { "packets", bench_packets, true },
 	{ "cni", bench_cni, true },         { "memory", bench_memory, true },
+	{ "hostile", bench_hostile, true },
 };
 
 /* For a thousand connections, here and, as it is inherited, in the daemon. */

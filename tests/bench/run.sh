@@ -35,6 +35,7 @@ if [[ ${1-} == --inside ]]; then
     section packets 14
     section cni 16
     section memory 0
+    section hostile 16
     if command -v strace >/dev/null; then
         trace="strace -f -qq -s 48 -o $dir/trace" section syscalls 0
         python3 "$here/table.py" --trace "$dir/trace"

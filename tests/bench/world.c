@@ -21,12 +21,12 @@ static const char config[] = "{\"limits\": {\"umemBytesPerLease\": 1099511627776
 			     "\"socketsPerLease\": 4096, \"connectionsPerNetns\": 4096, "
 			     "\"callsPerSecond\": 10000000}}\n";
 
-static void write_config(const char *path)
+static void write_config(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "we");
 
 	CHECK(f);
-	CHECK(fputs(config, f) >= 0);
+	CHECK(fputs(text, f) >= 0);
 	CHECK(fclose(f) == 0);
 }
 
@@ -45,7 +45,7 @@ static void wait_ready(const struct daemon *d)
 	}
 }
 
-void daemon_start(struct daemon *d, const struct setting *set, const char *name)
+static void start(struct daemon *d, const struct setting *set, const char *name, const char *text)
 {
 	char xskd[256], run[64], bpf[64], log[96], conf[96];
 
@@ -56,7 +56,7 @@ void daemon_start(struct daemon *d, const struct setting *set, const char *name)
 	snprintf(conf, sizeof(conf), "%s.json", run);
 	snprintf(d->admin, sizeof(d->admin), "%s/admin/xskd.sock", run);
 	snprintf(d->pod, sizeof(d->pod), "%s/pod/xskd.sock", run);
-	write_config(conf);
+	write_config(conf, text);
 	d->log = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	CHECK(d->log >= 0);
 	d->pid = fork();
@@ -70,6 +70,16 @@ void daemon_start(struct daemon *d, const struct setting *set, const char *name)
 	}
 	d->cpu = cpu_clock(d->pid);
 	wait_ready(d);
+}
+
+void daemon_start(struct daemon *d, const struct setting *set, const char *name)
+{
+	start(d, set, name, config);
+}
+
+void daemon_start_as_is(struct daemon *d, const struct setting *set, const char *name)
+{
+	start(d, set, name, "{}");
 }
 
 void daemon_stop(struct daemon *d)

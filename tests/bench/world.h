@@ -31,6 +31,9 @@ struct daemon {
 void daemon_start(struct daemon *d, const struct setting *set, const char *name);
 void daemon_stop(struct daemon *d);
 
+/* daemon_start_as_is() - the same, with the limits that it has when nobody configures any. */
+void daemon_start_as_is(struct daemon *d, const struct setting *set, const char *name);
+
 /* daemon_forget_log() - or it fills the tmpfs: at some 100,000 calls per second it could. */
 void daemon_forget_log(const struct daemon *d);
 
@@ -71,5 +74,6 @@ void bench_load(const struct setting *set);
 void bench_packets(const struct setting *set);
 void bench_cni(const struct setting *set);
 void bench_memory(const struct setting *set);
+void bench_hostile(const struct setting *set);
 
 #endif
