@@ -7,21 +7,23 @@
  *
  * $XSKD_KILL_AT names a file of four ints, shared with the test. The first, once it is not 0,
  * counts points down, and it happens when it becomes 0; the second counts points up, so that the
- * test learns how many there are; the third says what happens: 0, SIGKILL to the process group,
- * which is the daemon and its gate; 1, to the process that is there alone; 2, the call is not made
- * and fails with the fourth as its errno, for which only the points before a call count.
+ * test learns how many there are; the third says what happens: 0, the daemon and its gate are
+ * killed; 1, at a point of the gate's the gate alone; 2, the call is not made and fails with the
+ * fourth as its errno, for which only the points before a call count.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/if_xdp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -33,6 +35,13 @@ enum { AT, PASSED, WHAT, ERRNO, INTS };
 enum { ALL, ALONE, FAIL };
 
 static _Atomic int *shared;
+static pid_t daemon_pid;
+
+/* The gate goes with the daemon. */
+static void in_child(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
 
 __attribute__((constructor)) static void map_shared(void)
 {
@@ -44,8 +53,11 @@ __attribute__((constructor)) static void map_shared(void)
 
 	if (fd >= 0)
 		close(fd);
-	if (at != MAP_FAILED)
-		shared = at;
+	if (at == MAP_FAILED)
+		return;
+	shared = at;
+	daemon_pid = getpid();
+	pthread_atfork(NULL, NULL, in_child);
 }
 
 /* Return: whether it is this one. */
@@ -66,9 +78,10 @@ static bool before(void)
 		errno = shared[ERRNO];
 		return true;
 	}
-	kill(shared[WHAT] == ALONE ? getpid() : 0, SIGKILL);
-	pause(); /* it may be another thread that notices first */
-	return true;
+	/* The filters let either kill the daemon, and nobody else. */
+	if (shared[WHAT] == ALL || getpid() == daemon_pid)
+		kill(daemon_pid, SIGKILL);
+	__builtin_trap();
 }
 
 static void behind(void)

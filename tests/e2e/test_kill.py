@@ -13,6 +13,8 @@ from node import wait_for
 class Kill(KillCase):
     """The daemon and its gate at once, as systemd, a container's end or a node's does it."""
 
+    config = '{"perfmon": true}'  # for what clang makes of the default program, as a custom one
+
 
 make_tests(Kill, 'kill_everywhere')
 
@@ -48,14 +50,14 @@ class KillTwoPhases(KillCase):
             lambda: held and [s.state for s in self.sockets()] == [0]))
 
 
-class KillOne(KillCase):
-    """The one of the two that is at the point: the other one ends by itself."""
+class KillGate(KillCase):
+    """At points of the gate's the gate alone: the daemon ends by itself."""
 
     def test_load_program(self):
-        self.kill_everywhere('load_program, one of two processes', self.case_load_program(), ALONE)
+        self.kill_everywhere('load_program, the gate alone', self.case_load_program(), ALONE)
 
     def test_hand_off(self):
-        self.kill_everywhere('hand_off, one of two processes', self.case_hand_off(), ALONE)
+        self.kill_everywhere('hand_off, the gate alone', self.case_hand_off(), ALONE)
 
 
 if __name__ == '__main__':
