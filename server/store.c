@@ -74,7 +74,7 @@ static int write_file(const struct core *core, const struct store_group *group, 
 	err = xsk_cookie(group->fds[i], &file.socket_cookie);
 	if (!err && fstat(group->memfd, &umem) < 0)
 		err = -errno;
-	if (err < 0)
+	if (err)
 		return fault_sys(fault, -err, "cannot tell a socket from others");
 	file.socket = group->socks[i];
 	file.socket_lease = group->lease;
