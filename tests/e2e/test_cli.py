@@ -148,7 +148,7 @@ class Daemon(TestCase):
         # A client may come before the daemon is up: the socket is there already.
         with node.admin() as c:
             self.assertTrue(c.call('GetInfo').admin)
-        self.assertIn('from systemd', node.log_since(0))
+        self.assertIn('from the service manager', node.log_since(0))
 
 
 class Ctl(TestCase):
