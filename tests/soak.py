@@ -55,6 +55,15 @@ REPORTS = ('Sanitizer', 'runtime error:')
 HUNG_UP = (Closed, OSError)
 
 
+def reconcile(on):
+    """What the daemon's unit does after a start: end what pods could not end without a daemon."""
+    done = subprocess.run(
+        ['nsenter', f'--net={on.host.path}', plugins.XSKD_CNI, 'reconcile', '--socket-dir',
+         on.run_dir], stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise AssertionError(f'xskd-cni reconcile: {done.returncode}: {done.stderr}')
+
+
 class Daemon:
     """The daemon and its deaths."""
 
@@ -78,6 +87,7 @@ class Daemon:
         status = self.node.stop(sig, timeout=60)
         time.sleep(seconds)
         self.node.start(timeout=60)
+        reconcile(self.node)
         with self.lock:
             self.up.append(time.monotonic())
         if status != (0 if sig == signal.SIGTERM else -sig):
@@ -571,11 +581,7 @@ class Soak:
 
     def take_down(self):
         """What was set up goes by the daemon, and then nothing is left."""
-        done = subprocess.run(
-            ['nsenter', f'--net={self.node.host.path}', plugins.XSKD_CNI, 'reconcile',
-             '--socket-dir', self.node.run_dir], stderr=subprocess.PIPE, text=True, timeout=60,
-            check=False)
-        self.look('xskd-cni reconcile', done.stderr)
+        reconcile(self.node)
         with self.node.admin() as admin:
             fixed = {pod.container for pod in self.fixed}
             for lease in admin.leases():
@@ -623,7 +629,7 @@ class Soak:
     def close(self):
         """Take all away; Return: what should not have been left."""
         self.stack.close()
-        log = self.node.log_since(0)[-6000:] if self.failures else ''
+        log = self.node.log_since(0)[-60000:] if self.failures else ''
         left = self.node.destroy()
         for ns in self.namespaces:
             ns.delete()
