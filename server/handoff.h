@@ -53,6 +53,9 @@ int claim_queues(struct call *call, const void *owner, uint32_t program,
 /* wait_for_queue() - what xsk_insert() or xsk_bind() said, or CALL_AGAIN where that may help. */
 int wait_for_queue(struct call *call, int err) must_check;
 
+/* handoff_limits() - whether @l may have what is asked for beside what it has. */
+int handoff_limits(struct call *call, const struct lease *l) must_check;
+
 /*
  * handoff_settle() - on the worker, at its end: what it has found out goes into job->made; and
  * where they are kept, they are made to survive the daemon, if that can be.
