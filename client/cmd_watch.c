@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * xskctl watch: events as they come, a line each. It does not connect again by itself when the
- * daemon goes: events would be missing without a sign.
+ * xskctl watch: events as they come, a line each. A daemon that is restarted is waited for, and a
+ * line of its own says that events may be missing.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +11,8 @@
 #include <time.h>
 
 #include "ctl.h"
+
+#define RETRY_MS 200 /* while there is no daemon */
 
 struct watch {
 	const struct ctl *ctl;
@@ -30,6 +32,8 @@ static const char *kind_name(enum xskd_event_kind kind)
 		[XSKD_EVENT_DEVICE_CHANGED] = "device-changed",
 	};
 
+	if (kind == XSKD_EVENT_RECONNECTED)
+		return "reconnected";
 	/* A newer daemon has events that this program does not know. */
 	if ((size_t)kind >= ARRAY_SIZE(names) || !names[kind])
 		return "unknown";
@@ -120,12 +124,14 @@ static int watch_loop(struct ctl *ctl, struct watch *watch)
 		};
 		int err;
 
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+		if (poll(fds, ARRAY_SIZE(fds), fds[0].fd < 0 ? RETRY_MS : -1) < 0 && errno != EINTR)
 			return ctl_error(ctl, "poll: %s", strerror(errno));
 		if (fds[1].revents)
 			return CTL_OK;
 		err = xskd_dispatch(ctl->x);
-		if (err < 0) {
+		if (err == -ENOTCONN && fds[0].fd >= 0)
+			ctl_failed(ctl, err); /* once; then it is waited for */
+		if (err < 0 && err != -ENOTCONN) {
 			ctl_failed(ctl, err);
 			return CTL_UNREACHABLE;
 		}

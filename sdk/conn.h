@@ -32,6 +32,12 @@ void reply_done(struct reply *reply);
 int conn_call(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
 	      Xskd__Reply__ResultCase want, struct reply *out) must_check;
 
+/*
+ * conn_asked_again() - whether the last call's answer was lost and it was asked a second time, so
+ * that the answer that came may be due to the first.
+ */
+bool conn_asked_again(const struct xskd *x);
+
 /* conn_fail() - set the text of a failure, "%m" being that of @error. Return: @error. */
 int conn_fail(struct xskd *x, int error, const char *fmt, ...) printf_like(3, 4);
 

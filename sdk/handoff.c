@@ -14,6 +14,8 @@
 #include "rings.h"
 #include "umem.h"
 
+#define TRIES 4 /* of a hand-off in two phases: the daemon may end between them each time */
+
 /* What a struct xskd_handoff is the head of. */
 struct handoff {
 	struct xskd_handoff pub;
@@ -161,8 +163,9 @@ static int assemble(struct xskd *x, struct reply *reply, struct handoff *h)
 	return r < 0 ? r : find_frames(x, &h->pub);
 }
 
-int xskd_hand_off(struct xskd *x, const char *interface, const struct xskd_handoff_opts *opts,
-		  struct xskd_handoff **out)
+/* @out_lost: the daemon has gone before the bind, and the sockets with it. */
+static int hand_off(struct xskd *x, const char *interface, const struct xskd_handoff_opts *opts,
+		    bool *out_lost, struct xskd_handoff **out)
 {
 	cleanup(reply_done) struct reply reply = REPLY_INIT;
 	cleanup(handoff_freep) struct handoff *h = NULL;
@@ -180,10 +183,24 @@ int xskd_hand_off(struct xskd *x, const char *interface, const struct xskd_hando
 		return r;
 	own_umem(&h->pub, &umem);
 	r = assemble(x, &reply, h);
+	*out_lost = r == -ENOTCONN;
 	if (r < 0)
 		return r;
 	*out = &steal_ptr(&h)->pub;
 	return 0;
+}
+
+int xskd_hand_off(struct xskd *x, const char *interface, const struct xskd_handoff_opts *opts,
+		  struct xskd_handoff **out)
+{
+	bool lost = true;
+	int r = 0;
+
+	for (int tries = 0; lost && tries < TRIES; tries++) {
+		lost = false;
+		r = hand_off(x, interface, opts, &lost, out);
+	}
+	return r;
 }
 
 size_t xskd_fill(struct xskd_handoff *h)

@@ -178,5 +178,10 @@ int request_release(struct xskd *x, uint64_t *ids, size_t n)
 	release.sockets = ids;
 	req.call_case = XSKD__REQUEST__CALL_RELEASE_SOCKET;
 	req.release_socket = &release;
-	return conn_call(x, &req, NULL, XSKD__REPLY__RESULT_RELEASE_SOCKET, &reply);
+
+	int r = conn_call(x, &req, NULL, XSKD__REPLY__RESULT_RELEASE_SOCKET, &reply);
+
+	/* Ids are never given again: those that the daemon does not know now, it released before.
+	 */
+	return r == -ENOENT && conn_asked_again(x) ? 0 : r;
 }

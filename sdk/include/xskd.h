@@ -30,11 +30,12 @@
  *	-ETIMEDOUT     the deadline has passed; the connection is closed, see xskd_open()
  *	-EOPNOTSUPP    the daemon, the kernel or the driver cannot do it
  *	-ECONNREFUSED, -ENOENT at xskd_open(): no daemon there
- *	-ENOTCONN      the connection has ended: xskd_reconnect(), or close and open anew
- *	-EPROTO        the daemon's answer is none of this protocol; the connection is closed
- *	-EMFILE        this process has no fd left for those of the answer; the connection is closed
- *	-EMSGSIZE      the request has more texts or queues than a packet holds; nothing was sent
- *	-ESTALE        called in a child of the process that opened the connection
+ *	-ENOTCONN      the connection has ended, and the daemon is not back, or the call was one
+ *that is not asked twice (see xskd_open()); the next call tries again -EPROTO        the daemon's
+ *answer is none of this protocol; the connection is closed -EMFILE        this process has no fd
+ *left for those of the answer; the connection is closed -EMSGSIZE      the request has more texts
+ *or queues than a packet holds; nothing was sent -ESTALE        called in a child of the process
+ *that opened the connection
  *
  * and xskd_status() has the exact gRPC code that the daemon sent.
  *
@@ -99,12 +100,20 @@ struct xskd;
  *	xskd_close()); NULL only when there was no memory.
  * The daemon knows the caller by the network namespace in which *this thread* is now: that is where
  * the connection's socket is made (SO_NETNS_COOKIE, Linux 5.14).
+ *
+ * Once open, it comes back by itself: after -ENOTCONN and -ETIMEDOUT, or when the daemon was
+ * restarted unseen, the next call connects again. It waits for the daemon within its own timeout,
+ * at most ten seconds. A call whose answer was lost is asked again: all calls but
+ *xskd_load_program() and xskd_unload_program(), which are only if the daemon had not read them,
+ *have the same outcome twice (xskd_revoke_lease() may count 0). xskd_fd() is another then. In a
+ *thread that is in another network namespace than the connection is for, -ESTALE.
  */
 int xskd_open(const char *path, int timeout_ms, struct xskd **out);
 
 /*
- * xskd_reconnect() - once more, after -ENOTCONN or -ETIMEDOUT: the daemon was restarted, say.
- * Sockets that were handed out go on working in any case. A watch must be set up again.
+ * xskd_reconnect() - now, and without waiting for the daemon; from now on for the namespace in
+ * which this thread is. Sockets that were handed out go on working in any case, and a watch goes
+ * on.
  */
 int xskd_reconnect(struct xskd *x);
 
@@ -490,6 +499,11 @@ enum xskd_event_kind {
 	XSKD_EVENT_SOCKET_RELEASED = 6,
 	XSKD_EVENT_PROGRAM_LOST = 7,   /* its device has no program of xskd's any more */
 	XSKD_EVENT_DEVICE_CHANGED = 8, /* renamed, or with another MTU or number of queues */
+	/*
+	 * libxskd's own: the daemon was restarted, and this connection is there again. Events may
+	 * have been missed, so look at what there is (xskd_list_leases() ...).
+	 */
+	XSKD_EVENT_RECONNECTED = 1000,
 };
 
 struct xskd_event {
@@ -515,7 +529,9 @@ int xskd_fd(const struct xskd *x);
 
 /*
  * xskd_dispatch() - take in what has arrived, without blocking. Call it when xskd_fd() is readable.
- * Return: the number of events; negative errno: the connection has ended.
+ * Return: the number of events; negative errno: the connection has ended. With a watch, call it
+ * again after a moment, say five times a second: it connects anew as soon as the daemon is there,
+ * on another xskd_fd(), and XSKD_EVENT_RECONNECTED comes first.
  */
 int xskd_dispatch(struct xskd *x);
 

@@ -367,16 +367,6 @@ class Ctl(TestCase):
         p.kill()
         reader.join(10)
 
-    def test_watch_ends_with_3_when_the_daemon_goes(self):
-        p = subprocess.Popen(['nsenter', f'--net={self.node.host.path}', self.node.xskctl,
-                              '--run-dir', self.node.run_dir, 'watch'], stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(lambda: p.poll() is None and p.kill())
-        wait_for(lambda: self.admin.call('GetInfo').connections >= 2, 'the watcher')
-        self.node.restart(signal.SIGTERM)
-        self.admin = self.node.admin()
-        finish(p, status=3)
-
     def test_timeout(self):
         path = f'{self.node.dir}/deaf.sock'
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as deaf:

@@ -47,9 +47,9 @@ static void assert_alive(struct xskd *x)
 static void assert_gone(struct xskd *x)
 {
 	assert_int_equal(xskd_fd(x), -1);
-	assert_int_equal(ask(x), -ENOTCONN);
+	assert_int_equal(xskd_dispatch(x), -ENOTCONN); /* nobody watches: it does not come back */
+	assert_int_equal(xskd_fd(x), -1);
 	assert_int_equal(xskd_status(x), -1);
-	assert_int_equal(xskd_dispatch(x), -ENOTCONN);
 }
 
 /* ---- Scripts -------------------------------------------------------------------------------- */
@@ -322,9 +322,7 @@ static void the_end_of_the_daemon_is_told(void **state)
 	struct xskd *x = open_to(&d, hang_up, WAIT_MS);
 
 	(void)state;
-	assert_int_equal(ask(x), -ENOTCONN);
-	assert_gone(x);
-	assert_int_equal(xskd_reconnect(x), 0);
+	/* The second daemon is asked what the first has read, and not answered. */
 	assert_alive(x);
 	xskd_close(x);
 	fake_stop(&d);
@@ -558,24 +556,146 @@ static void events_come_at_any_time(void **state)
 	assert_int_equal(ask(x), -ETIMEDOUT);
 	assert_in_range(now_ms() - start, 295, 600);
 	assert_true(seen.n > 10);
-	assert_gone(x);
+	assert_int_equal(xskd_fd(x), -1);
 	xskd_close(x);
 	fake_stop(&d);
 }
 
-static void a_watch_ends_with_its_connection(void **state)
+static void a_watch_is_asked_for_again(void **state)
 {
 	struct fake_daemon d = { 0 };
 	struct xskd *x = open_to(&d, hang_up, WAIT_MS);
 	struct seen seen = { 0 };
 
 	(void)state;
-	assert_int_equal(xskd_watch(x, see, &seen), -ENOTCONN);
-	assert_gone(x);
-	assert_int_equal(xskd_reconnect(x), 0);
-	/* This daemon answers whatever it is asked with GetInfo's reply. */
+	/* It is asked again of the next daemon, that answers anything with GetInfo's reply. */
 	assert_int_equal(xskd_watch(x, see, &seen), -EPROTO);
 	assert_int_equal(seen.n, 0);
+	xskd_close(x);
+	fake_stop(&d);
+}
+
+/* ---- A daemon that is restarted -------------------------------------------------------------- */
+
+/* Odd connections are good ones; the end of the others comes at the worst moments. */
+static void die_and_come_back(struct fake_daemon *d, int conn, int nth)
+{
+	struct fdset fds = FDSET_INIT;
+	Xskd__Request *req;
+	uint64_t id;
+
+	while ((req = fake_receive(conn, &fds))) {
+		Xskd__Reply reply = XSKD__REPLY__INIT;
+		Xskd__WatchEventsReply watch = XSKD__WATCH_EVENTS_REPLY__INIT;
+		bool watches = req->call_case == XSKD__REQUEST__CALL_WATCH_EVENTS;
+
+		fdset_done(&fds);
+		id = req->id;
+		if (req->call_case == XSKD__REQUEST__CALL_LOAD_PROGRAM)
+			d->value++;
+		xskd__request__free_unpacked(req, NULL);
+		if (watches) {
+			reply.id = id;
+			reply.result_case = XSKD__REPLY__RESULT_WATCH_EVENTS;
+			reply.watch_events = &watch;
+			fake_send(conn, &reply, NULL);
+		} else if (nth % 2 == 0) {
+			return;
+		} else {
+			fake_info(conn, id);
+		}
+	}
+}
+
+struct gaps {
+	int events, gaps;
+};
+
+static void count_gaps(const struct xskd_event *event, void *arg)
+{
+	struct gaps *gaps = arg;
+
+	gaps->events++;
+	gaps->gaps += event->kind == XSKD_EVENT_RECONNECTED;
+	assert_true(*event->message);
+}
+
+static void the_next_daemon_is_asked_again(void **state)
+{
+	struct fake_daemon d = { 0 };
+	struct xskd *x = open_to(&d, die_and_come_back, WAIT_MS);
+	struct gaps gaps = { 0 };
+
+	(void)state;
+	assert_int_equal(xskd_watch(x, count_gaps, &gaps), 0);
+	assert_alive(x); /* the first connection ended */
+	assert_int_equal(gaps.gaps, 1);
+	assert_alive(x);
+	assert_int_equal(gaps.events, 1);
+	xskd_close(x);
+	fake_stop(&d);
+}
+
+/* It has been read, and may have been done: only whoever asked can tell what that means. */
+static void what_is_not_the_same_twice_is_not_asked_again(void **state)
+{
+	struct fake_daemon d = { 0 };
+	struct xskd *x = open_to(&d, die_and_come_back, WAIT_MS);
+	struct xskd_program program;
+
+	(void)state;
+	assert_int_equal(xskd_load_program(x, "eth0", NULL, &program), -ENOTCONN);
+	assert_gone(x);
+	assert_alive(x);
+	assert_int_equal(d.value, 1);
+	xskd_close(x);
+	fake_stop(&d);
+}
+
+static void a_daemon_that_stays_away_is_not_waited_for_longer_than_the_call(void **state)
+{
+	struct fake_daemon d = { 0 };
+	struct xskd *x = open_to(&d, hang_up, 300);
+	char aside[120];
+	int64_t start = now_ms();
+
+	(void)state;
+	snprintf(aside, sizeof(aside), "%s.away", d.path);
+	assert_int_equal(rename(d.path, aside), 0);
+	assert_int_equal(ask(x), -ENOTCONN);
+	assert_in_range(now_ms() - start, 250, 2000);
+	assert_non_null(strstr(xskd_error(x), "not come back yet"));
+	assert_int_equal(rename(aside, d.path), 0);
+	assert_alive(x);
+	xskd_close(x);
+	fake_stop(&d);
+}
+
+static void dispatch_comes_back_without_waiting(void **state)
+{
+	struct fake_daemon d = { 0 };
+	struct xskd *x = open_to(&d, die_and_come_back, WAIT_MS);
+	struct gaps gaps = { 0 };
+	char aside[120];
+	int64_t start;
+
+	(void)state;
+	assert_int_equal(xskd_watch(x, count_gaps, &gaps), 0);
+	snprintf(aside, sizeof(aside), "%s.away", d.path);
+	assert_int_equal(rename(d.path, aside), 0);
+	shutdown(xskd_fd(x), SHUT_RDWR); /* as if the daemon had */
+	assert_int_equal(xskd_dispatch(x), -ENOTCONN);
+	start = now_ms();
+	assert_int_equal(xskd_dispatch(x), -ENOTCONN);
+	assert_in_range(now_ms() - start, 0, 200);
+	assert_int_equal(rename(aside, d.path), 0);
+	assert_true(xskd_dispatch(x) >= 0);
+	while (!gaps.gaps) {
+		struct pollfd p = { .fd = xskd_fd(x), .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+		assert_true(xskd_dispatch(x) >= 0);
+	}
 	xskd_close(x);
 	fake_stop(&d);
 }
@@ -599,7 +719,11 @@ int main(void)
 		fd_test(signals_do_not_stretch_a_deadline),
 		fd_test(a_child_can_only_close),
 		fd_test(events_come_at_any_time),
-		fd_test(a_watch_ends_with_its_connection),
+		fd_test(a_watch_is_asked_for_again),
+		fd_test(the_next_daemon_is_asked_again),
+		fd_test(what_is_not_the_same_twice_is_not_asked_again),
+		fd_test(a_daemon_that_stays_away_is_not_waited_for_longer_than_the_call),
+		fd_test(dispatch_comes_back_without_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
