@@ -22,8 +22,6 @@ struct leaver {
 struct revoke {
 	struct core *core;
 	uint32_t revoked;
-	char (*files)[256];
-	size_t n_files;
 	struct entry *entries;
 	size_t n_entries;
 	struct leaver *programs;
@@ -82,14 +80,14 @@ static int revoke_prepare(struct call *call)
 	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
 	const struct core *core = call->core;
 	struct revoke *job = call->job;
+	size_t n = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < core->leases.n; i++)
-		job->n_files += is_meant(core->leases.at[i], req);
+		n += is_meant(core->leases.at[i], req);
 	job->entries = call_alloc(call, (core->socks.n + 1) * sizeof(*job->entries));
-	job->files = call_alloc(call, (job->n_files + 1) * sizeof(*job->files));
-	job->programs = call_alloc(call, (job->n_files + 1) * sizeof(*job->programs));
-	if (!job->files || !job->entries || !job->programs)
+	job->programs = call_alloc(call, (n + 1) * sizeof(*job->programs));
+	if (!job->entries || !job->programs)
 		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
 	for (size_t i = 0; i < core->leases.n && !err; i++) {
 		if (is_meant(core->leases.at[i], req))
@@ -125,11 +123,26 @@ static int revoke_take(struct call *call)
 		if (!is_meant(l, call->req->revoke_lease))
 			continue;
 		p = program_find(core, l->m->program_id);
-		lease_file_name(l->m, job->files[job->revoked++], sizeof(*job->files));
+		job->revoked++;
 		lease_drop(core, l, "revoked");
 		take_program(job, p);
 	}
 	return 0;
+}
+
+/*
+ * By the name, whether or not there is a lease: a file that could not be removed the last time
+ * would be a lease again at the next start.
+ */
+static int remove_files(const struct call *call)
+{
+	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
+	const struct state *state = &call->core->state;
+	char name[256];
+
+	snprintf(name, sizeof(name), "%s@%s", req->container, req->interface);
+	return *req->interface ? state_remove(state, STATE_LEASES, name)
+			       : state_remove_all(state, STATE_LEASES, name);
 }
 
 /*
@@ -140,13 +153,14 @@ static int revoke_take(struct call *call)
 static int revoke_remove(struct call *call)
 {
 	struct revoke *job = call->job;
+	int err;
 
 	for (size_t i = 0; i < job->n_entries; i++)
 		xsk_remove(job->entries[i].map_fd, job->entries[i].queue);
 	for (size_t i = 0; i < job->n_programs; i++) {
 		struct leaver *leaver = &job->programs[i];
-		int err = program_remove(call->core, leaver->id);
 
+		err = program_remove(call->core, leaver->id);
 		leaver->removed = !err;
 		if (err < 0)
 			job->err = fault_sys(&call->fault, -err,
@@ -154,14 +168,11 @@ static int revoke_remove(struct call *call)
 					     "removed: xskd goes on trying",
 					     leaver->id);
 	}
-	for (size_t i = 0; i < job->n_files; i++) {
-		int err = state_remove(&call->core->state, STATE_LEASES, job->files[i]);
-
-		if (err < 0)
-			job->err = fault_sys(
-				&call->fault, -err,
-				"the lease has ended, but its state file cannot be removed");
-	}
+	err = remove_files(call);
+	if (err < 0)
+		job->err = fault_sys(&call->fault, -err,
+				     "the lease has ended, but its state file cannot be removed: "
+				     "revoke it again");
 	return 0;
 }
 

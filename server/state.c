@@ -189,6 +189,25 @@ bool state_is_later(const struct state *st, enum state_kind kind, const char *na
 	       faccessat(st->dir[kind], later, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+int state_remove_all(const struct state *st, enum state_kind kind, const char *prefix)
+{
+	struct dirent **entries;
+	int n = scandirat(st->dir[kind], ".", &entries, NULL, NULL), err = 0;
+
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		int removed = strncmp(entries[i]->d_name, prefix, strlen(prefix))
+				      ? 0
+				      : state_remove(st, kind, entries[i]->d_name);
+
+		err = err ? err : removed;
+		free(entries[i]);
+	}
+	free(entries);
+	return err;
+}
+
 bool state_has_later(const struct state *st, enum state_kind kind)
 {
 	struct dirent **entries;

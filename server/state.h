@@ -36,6 +36,8 @@ int state_write(const struct state *st, enum state_kind kind, const char *name,
 
 /* state_remove() - blocks; no error if there is none. */
 int state_remove(const struct state *st, enum state_kind kind, const char *name) must_check;
+/* state_remove_all() - the same for all whose names begin with @prefix; tries each of them. */
+int state_remove_all(const struct state *st, enum state_kind kind, const char *prefix) must_check;
 
 /* state_is_later() - whether a newer daemon's file of that name waits for it here. */
 bool state_is_later(const struct state *st, enum state_kind kind, const char *name) must_check;
