@@ -478,7 +478,7 @@ class TestCase(unittest.TestCase):
         if self.namespaces:
             wait_for(lambda: not self.node.host.ip('netns', 'list-id').strip(),
                      'the end of the namespaces')
-            self.assertEqual(self.node.host.links(), [])
+            wait_for(lambda: not self.node.host.links(), 'the end of their devices')
 
     def assert_fds(self, more=0):
         """The daemon has as many fds open as before the test (it may take some time to close)."""
