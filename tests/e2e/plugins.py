@@ -120,12 +120,12 @@ class NicCase(TestCase):
         return nic
 
     def remember(self):
-        """The node as it is now, once all links that can be up are up: that takes a moment."""
+        """The node as it is now, once links are up and addresses valid: both take a moment."""
         def state():
             now = self.plugins.state(self.admin)
             up = [now[f'{n}: operstate'] == 'UP' for n in now['links'] if n.startswith('nic')]
-            return now if all(up) else None
-        self.before = wait_for(state, 'carrier')
+            return now if all(up) and 'tentative' not in str(now['addresses']) else None
+        self.before = wait_for(state, 'carrier and addresses')
 
     def lease_of(self, container):
         """The one that it has."""

@@ -147,12 +147,12 @@ class Devices(CniCase):
         run('ip', 'netns', 'exec', self.node.host.name, 'sysctl', '-qw',
             'net.ipv6.conf.default.disable_ipv6=0', 'net.ipv6.conf.nic0.disable_ipv6=0',
             'net.ipv6.conf.nic0.accept_dad=0')
+        self.addCleanup(run, 'ip', 'netns', 'exec', self.node.host.name, 'sysctl', '-qw',
+                        'net.ipv6.conf.default.disable_ipv6=1')
         self.use('address add fd00:9::1/64 dev nic0', 'route add fd00:10::/64 via fd00:9::2')
         self.refused_while_in_use('fd00:9::1/64')
         a = self.added(self.device(allowInUse=['nic0']))
         a.delete()
-        run('ip', 'netns', 'exec', self.node.host.name, 'sysctl', '-qw',
-            'net.ipv6.conf.default.disable_ipv6=1')
         self.assertIn('fd00:9::1/64', self.node.host.ip('address', 'show', 'nic0'))
         self.assertIn('fd00:10::/64 via fd00:9::2', self.node.host.ip('-6', 'route'))
 
