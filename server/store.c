@@ -55,6 +55,8 @@ static int tell_remove(const struct core *core, const char *what, uint64_t id)
 	char name[NAME_SIZE], text[128];
 	int err;
 
+	if (!store_is_there(core))
+		return 0;
 	stored_name(name, what, id);
 	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
 	err = manager_tell(core->manager, text, -1, REMOVE_MS);
