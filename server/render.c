@@ -314,6 +314,9 @@ static void render_process(FILE *out, const struct scrape *s)
 {
 	const struct self_usage *usage = &s->usage;
 
+	put_one(out, "xskd_starts_total", "counter",
+		"Daemons that were started here since the node's boot, this one's among them.",
+		(double)s->starts);
 	put_one(out, "process_start_time_seconds", "gauge",
 		"When the daemon started, in seconds since the epoch.", s->self->started);
 	put_one(out, "process_cpu_seconds_total", "counter", "CPU time, of user and system.",

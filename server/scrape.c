@@ -86,6 +86,7 @@ struct scrape *scrape_new(const struct core *core, const struct self *self, uint
 	s->self = self;
 	s->limits = core->limits;
 	s->features = core->features;
+	s->starts = core->state.starts;
 	s->metrics = core->metrics;
 	s->gauges[GAUGE_CONNECTIONS_ADMIN] = admins;
 	s->gauges[GAUGE_CONNECTIONS_POD] = pods;

@@ -60,6 +60,7 @@ struct scrape {
 	struct self_usage usage;
 	struct limits limits;
 	struct xsk_features features;
+	uint64_t starts;
 	struct metrics metrics;
 	uint64_t gauges[GAUGES];
 	struct scraped_program *programs;

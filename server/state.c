@@ -15,6 +15,8 @@
 #define STATE_FILE_MAX (256 * 1024)
 #define SAID_MAX       10 /* of one kind: so many bad files are named in the log */
 
+#define STARTS "starts" /* beside the kinds' directories */
+
 /* What files are called that are no state, yet or any more. */
 #define NEW   ".new-"   /* being written */
 #define BAD   ".bad-"   /* damaged, or somebody else's */
@@ -69,35 +71,6 @@ static int read_boot_id(char *out, size_t size)
 	return 0;
 }
 
-int state_open(struct state *st, const char *run_dir, struct fault *fault)
-{
-	cleanup(close_fdp) int run = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup(close_fdp) int top = run < 0 ? -errno : open_dir(run, "state");
-	int err;
-
-	if (top < 0)
-		return fault_sys(fault, -top, "cannot open %s/state", run_dir);
-	st->version = STATE_VERSION;
-	err = read_boot_id(st->boot_id, sizeof(st->boot_id));
-	if (err < 0)
-		return fault_sys(fault, -err, "cannot read the kernel's boot id");
-	for (size_t i = 0; i < STATE_KINDS; i++) {
-		st->dir[i] = open_dir(top, kind_name[i]);
-		if (st->dir[i] < 0)
-			return fault_sys(fault, -st->dir[i], "cannot open %s/state/%s", run_dir,
-					 kind_name[i]);
-	}
-	return 0;
-}
-
-void state_done(struct state *st)
-{
-	for (size_t i = 0; i < STATE_KINDS; i++) {
-		close_fdp(&st->dir[i]);
-		st->dir[i] = -1;
-	}
-}
-
 static int write_all(int fd, const uint8_t *buf, size_t len)
 {
 	while (len) {
@@ -136,6 +109,59 @@ static int write_renamed(int dir, const char *name, const uint8_t *buf, size_t l
 	if (err < 0)
 		(void)unlinkat(dir, aside, 0); /* the next write truncates it anyway */
 	return err;
+}
+
+/*
+ * A number as text. What cannot be read counts from one again, as it does after a reboot, which has
+ * emptied the directory: a rate takes either for what it is.
+ */
+static uint64_t count_start(int top)
+{
+	cleanup(close_fdp) int fd =
+		openat(top, STARTS, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char text[24] = "";
+	uint64_t starts;
+	int len, err;
+
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	starts = strtoull(text, NULL, 10) + 1;
+	len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)starts);
+	err = write_renamed(top, STARTS, (const uint8_t *)text, (size_t)len);
+	if (err < 0)
+		log_warning("cannot count this start in state/" STARTS " (%s), ignoring it",
+			    strerrordesc_np(-err));
+	return starts;
+}
+
+int state_open(struct state *st, const char *run_dir, struct fault *fault)
+{
+	cleanup(close_fdp) int run = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup(close_fdp) int top = run < 0 ? -errno : open_dir(run, "state");
+	int err;
+
+	if (top < 0)
+		return fault_sys(fault, -top, "cannot open %s/state", run_dir);
+	st->version = STATE_VERSION;
+	err = read_boot_id(st->boot_id, sizeof(st->boot_id));
+	if (err < 0)
+		return fault_sys(fault, -err, "cannot read the kernel's boot id");
+	for (size_t i = 0; i < STATE_KINDS; i++) {
+		st->dir[i] = open_dir(top, kind_name[i]);
+		if (st->dir[i] < 0)
+			return fault_sys(fault, -st->dir[i], "cannot open %s/state/%s", run_dir,
+					 kind_name[i]);
+	}
+	st->starts = count_start(top);
+	return 0;
+}
+
+void state_done(struct state *st)
+{
+	for (size_t i = 0; i < STATE_KINDS; i++) {
+		close_fdp(&st->dir[i]);
+		st->dir[i] = -1;
+	}
 }
 
 int state_write(const struct state *st, enum state_kind kind, const char *name,

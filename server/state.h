@@ -22,6 +22,7 @@ struct state {
 	int dir[STATE_KINDS];
 	char boot_id[40];
 	uint32_t version; /* of what is written; what is higher is not for this daemon */
+	uint64_t starts;  /* of daemons here since the node's boot, this one's among them */
 };
 
 #define STATE_INIT ((struct state){ .dir = { -1, -1, -1 } })

@@ -3,8 +3,8 @@
  * LD_PRELOAD for the daemon: what somebody would try who has taken it over. On SIGRTMIN the process
  * that gets it, daemon or gate, tries it all, and notes in the file that $XSKD_INTRUDER names,
  * shared with the test, what the kernel answered: one struct for each attempt, ended by one without
- * a name. $XSKD_INTRUDER_DIR is a directory of the test's that is not the daemon's. On SIGRTMIN + 1 it tries
- * only what does no harm where it succeeds.
+ * a name. $XSKD_INTRUDER_DIR is a directory of the test's that is not the daemon's. On SIGRTMIN + 1
+ * it tries only what does no harm where it succeeds.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -239,8 +239,10 @@ class HostQueues(TestCase):
         self.assertEqual(m('xskd_queue_passed_packets_total', device='nic0', queue=2), 77)
         self.assertEqual(m('xskd_leases', mode='queue'), 1)
         # A restart changes nothing of these: they are the kernel's.
+        starts = scrape(self.node)('xskd_starts_total')
         self.node.restart()
         again = scrape(self.node)
+        self.assertEqual(again('xskd_starts_total'), starts + 1)
         self.assertEqual(again('xskd_queue_redirected_packets_total', device='nic0', queue=2), 33)
         self.assertEqual(again('xskd_reconciled_total', what='program_restored'), 1)
         self.assertEqual(again('xskd_reconciled_total', what='lease_restored'), 1)
