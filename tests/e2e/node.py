@@ -127,8 +127,9 @@ class Link:
         self.netns, self.name, self.peer, self.queues = netns, name, peer, queues
         self.peer_name = f'p{next(numbers)}'
         q = ['numrxqueues', str(queues), 'numtxqueues', str(queues)]
-        run('ip', 'link', 'add', name, 'netns', netns.name, *q, 'type', 'veth',
-            'peer', 'name', self.peer_name, 'netns', peer.name, *q)
+        # From within: kernels before 6.13 want the name to be free where the call is made.
+        netns.ip('link', 'add', name, *q, 'type', 'veth', 'peer', 'name', self.peer_name, 'netns',
+                 peer.name, *q)
         if mtu:
             peer.ip('link', 'set', self.peer_name, 'mtu', str(mtu))
         peer.ip('link', 'set', self.peer_name, 'up')

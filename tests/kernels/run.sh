@@ -5,10 +5,10 @@
 #
 #   tests/kernels/run.sh BUILD_DIR [-- FILTER...]
 #
-# Tests are BUILD_DIR/tests/kernel/test_* and handoff.sh and cni.sh beside this file; with filters,
-# those whose name contains one. inside.sh runs them, in an initramfs that holds them, what was
-# built, and their libraries. No KVM: a run needs no virtualization of the machine. It takes four
-# minutes, of which cni.sh needs three.
+# Tests are BUILD_DIR/tests/kernel/test_*, handoff.sh and cni.sh beside this file, and of ../e2e what
+# asks the most of a kernel (below); with filters, those whose name contains one. inside.sh runs
+# them, in an initramfs that holds them, what was built, and their libraries. No KVM: a run needs no
+# virtualization of the machine.
 # What cannot be had (a kernel, qemu) is skipped, aloud. Needs root where packages are missing.
 set -euo pipefail
 
@@ -21,7 +21,19 @@ kernels=(
 # For the NICs of boot(), each after those that it needs; some kernels have a few built in.
 modules=(veth virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci
     failover net_failover virtio_net vmxnet3)
-timeout_s=420
+timeout_s=900
+
+# Of ../e2e: the first kernel for it, a file, and which of its tests; all, if none is named. Not those
+# that judge by the clock. What wants sockets that are bound at once is for Linux 6.4 and later; the
+# other way has a file of its own.
+e2e=(
+    "5.15 bind test_map test_two test_sockets test_xskctl test_zero"
+    "5.15 sandbox Ends.test_daemon Ends.test_next Ends.test_no Ends.test_sig Gate.test_daemon
+        Gate.test_foreign Gate.test_has Gate.test_is Gate.test_returns Missing Perfmon Sandbox"
+    "6.4 lifetime test_child test_one_descriptor test_released test_kept_socket_of"
+    "6.4 news"
+    "6.4 store test_pod_and_daemon test_killed_again test_listening"
+)
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XSKD_KERNEL_CACHE:-${TMPDIR:-/tmp}/xskd-kernels}
@@ -108,6 +120,32 @@ add_program() { # FILE DESTINATION
     done < <(grep -o '/[^ ]*' "$work/ldd")
 }
 
+# Python with its standard library, and what ../e2e runs, as the source tree and the build directory
+# have it.
+add_python() {
+    local tool lib top python
+    top=$(cd "$here/../.." && pwd)
+    python=$(readlink -f /usr/bin/python3)
+    lib=/usr/lib/${python##*/}
+    add_program "$python" /bin/python3
+    for tool in protoc bpftool ethtool; do
+        [[ ! -x $(type -P $tool) ]] || add_program "$(type -P $tool)" "/bin/$tool"
+    done
+    mkdir -p "$work/root/usr/lib/python3/dist-packages" "$work/root/xskd/tests"
+    cp -rL --parents "$lib" "$work/root" 2>/dev/null || true # a link into what is not installed
+    (cd "$work/root$lib" && rm -rf test ensurepip lib2to3 idlelib pydoc_data config-* ./*/test)
+    cp -rL /usr/lib/python3/dist-packages/google "$work/root/usr/lib/python3/dist-packages"
+    for tool in "$lib"/lib-dynload/*.so /usr/lib/python3/dist-packages/google/protobuf/*/*.so; do
+        add_program "$tool" "$tool"
+    done
+    cp -r "$top/proto" "$top/deploy" "$work/root/xskd"
+    cp -r "$top/tests/e2e" "$work/root/xskd/tests"
+    for tool in server/xskd client/xskctl client/cni/xskd-cni sdk/libxskd.so.0 bpf/xsk_redirect.bpf.o \
+        tests/sender tests/churn tests/libintruder.so; do
+        add_program "$build/$tool" "/xskd/build/$tool"
+    done
+}
+
 wanted() { # NAME
     local f
     [[ ${#filters[@]} -gt 0 ]] || return 0
@@ -130,7 +168,7 @@ add_modules() { # KERNEL_DIR
 
 # One image for all kernels: only the modules differ, and they lie in a directory per release.
 build_initramfs() { # KERNEL_DIR...
-    local dir tool test
+    local dir tool test words
     mkdir -p "$work/root"/{applets,dev,lib/modules,proc,run,sys,tests,tmp}
     for dir in "$@"; do add_modules "$dir"; done
     # Not busybox's sh, which prefers applets of its own to the real ip, nsenter and setpriv.
@@ -140,10 +178,25 @@ build_initramfs() { # KERNEL_DIR...
         [[ ! -x $build/$tool ]] || add_program "$build/$tool" "/bin/${tool##*/}"
     done
     install -m 0755 "$here/inside.sh" "$work/root/init"
+    mkdir -p "$work/root/etc"
+    printf '%s\n' root:x:0:0::/:/bin/sh nobody:x:65534:65534::/:/bin/sh >"$work/root/etc/passwd"
+    printf '%s\n' root:x:0: nogroup:x:65534: >"$work/root/etc/group"
     for test in "$here"/{handoff,cni}.sh "$build"/tests/kernel/test_*; do
         if [[ -f $test && -x $test ]] && wanted "${test##*/}"; then
             add_program "$test" "/tests/${test##*/}"
         fi
+    done
+    for test in "${e2e[@]}"; do
+        read -r -d '' -a words <<<"$test" || true
+        wanted "e2e_${words[1]}" || continue
+        [[ -d $work/root/xskd ]] || add_python
+        cat >"$work/root/tests/e2e_${words[1]}" <<END
+#!/bin/sh
+# sort -V: whether this kernel is older than ${words[0]}
+[ "\$(printf '%s\\n' ${words[0]} "\$(uname -r)" | sort -V | head -n 1)" = ${words[0]} ] || exit 77
+XSKD_BUILD=/xskd/build exec python3 /xskd/tests/e2e/test_${words[1]}.py ${words[@]:2}
+END
+        chmod 0755 "$work/root/tests/e2e_${words[1]}"
     done
     # Objects that tests load; not executable, so not taken for tests.
     find "$build/tests/kernel" -maxdepth 1 -name '*.o' -exec install -m 0644 -t \
