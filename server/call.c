@@ -91,17 +91,17 @@ int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, siz
 
 /* ---- running ---- */
 
-static bool is_late(const struct call *call)
+static int64_t ms_since(const struct timespec *then)
 {
 	struct timespec now;
-	int64_t ms;
 
-	if (!call->req->timeout_ms)
-		return false;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	ms = (now.tv_sec - call->began.tv_sec) * 1000 +
-	     (now.tv_nsec - call->began.tv_nsec) / 1000000;
-	return ms > (int64_t)call->req->timeout_ms;
+	return (now.tv_sec - then->tv_sec) * 1000 + (now.tv_nsec - then->tv_nsec) / 1000000;
+}
+
+static bool is_late(const struct call *call)
+{
+	return call->req->timeout_ms && ms_since(&call->began) > (int64_t)call->req->timeout_ms;
 }
 
 static int admit(struct call *call)
@@ -188,21 +188,22 @@ void call_work(struct call *call)
 	call->failed = result < 0;
 }
 
-#define PAUSE_MAX_MS 8
+#define PAUSES_TO_MAX 3 /* 1, 2, 4, 8, 8, ... ms */
 
 int call_pause(struct call *call, uint32_t most_ms)
 {
-	uint32_t pause = call->waited_ms < PAUSE_MAX_MS ? call->waited_ms + 1 : PAUSE_MAX_MS;
-
-	if (call->waited_ms >= most_ms)
+	/* By the clock: on a busy machine the attempts take longer than the pauses between them. */
+	if (!call->pauses)
+		clock_gettime(CLOCK_MONOTONIC, &call->paused);
+	else if (ms_since(&call->paused) >= (int64_t)most_ms)
 		return 0;
-	call->pause_ms = pause;
+	call->pause_ms = call->pauses < PAUSES_TO_MAX ? 1U << call->pauses : 1U << PAUSES_TO_MAX;
+	call->pauses++;
 	return CALL_AGAIN;
 }
 
 void call_resume(struct call *call)
 {
-	call->waited_ms += call->pause_ms;
 	call->pause_ms = 0;
 }
 

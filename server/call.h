@@ -77,7 +77,9 @@ struct call {
 	char lane[48];    /* "": none, need not wait for others */
 	struct timespec began;
 	unsigned int step;
-	uint32_t pause_ms, waited_ms; /* to wait now; all in all */
+	struct timespec paused; /* for the first time */
+	uint32_t pause_ms;      /* to wait now; 0: it runs */
+	uint32_t pauses;
 	bool failed;
 	struct fault fault;
 
@@ -131,7 +133,7 @@ void call_resume(struct call *call);
 
 /*
  * call_pause() - for a step that finds what it needs busy: wait a little, a little longer each
- * time. Return: CALL_AGAIN; 0: it has waited for @most_ms all in all and may give up.
+ * time. Return: CALL_AGAIN; 0: that began @most_ms ago, and it may give up.
  */
 int call_pause(struct call *call, uint32_t most_ms) must_check;
 
