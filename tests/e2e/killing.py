@@ -152,7 +152,7 @@ class KillCase(TestCase):
         ids = sorted(str(p.id) for p in self.programs())
         leases = sorted(f'{l.container}@{l.interface}' for l in self.leases())
         self.assertEqual(self.files(), (ids, ids + leases), where)
-        hidden = [n for sub in node.entries(f'{self.node.run_dir}/state')
+        hidden = [n for sub in ('programs', 'leases', 'sockets')
                   for n in node.entries(f'{self.node.run_dir}/state/{sub}', hidden=True)
                   if n.startswith('.')]
         self.assertEqual(hidden, [], where)
