@@ -67,13 +67,14 @@ static int drop_capabilities(const struct sandbox *sandbox, unsigned int who, ch
 			     size_t size)
 {
 	const capng_type_t all = CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET;
-	bool has[ARRAY_SIZE(needs)];
+	bool has[ARRAY_SIZE(needs)], may_bound;
 	size_t at = 0;
 	int err = 0;
 
 	capng_get_caps_process();
 	for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
 		has[i] = capng_have_capability(CAPNG_PERMITTED, needs[i].capability);
+	may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 	capng_clear(CAPNG_SELECT_ALL);
 	for (size_t i = 0; i < ARRAY_SIZE(needs) && !err; i++) {
 		if (!(needs[i].who & who) || !has[i] || !is_needed(sandbox, &needs[i]))
@@ -83,7 +84,7 @@ static int drop_capabilities(const struct sandbox *sandbox, unsigned int who, ch
 			at += (size_t)snprintf(out + at, size - at, "%s%s", at ? ", " : "",
 					       needs[i].name);
 	}
-	if (!err)
+	if (!err && may_bound) /* or libcap-ng would complain of it in the log */
 		err = capng_apply(CAPNG_SELECT_BOUNDS);
 	if (!err)
 		err = capng_apply(CAPNG_SELECT_CAPS);
