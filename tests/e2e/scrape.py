@@ -17,8 +17,8 @@ from node import in_netns
 def unix_socket(node):
     """A stream to admin/metrics.sock."""
     s = socket.socket(socket.AF_UNIX)
+    s.connect(f'{node.run_dir}/admin/metrics.sock')  # waits for its turn; with a timeout it would not
     s.settimeout(20)
-    s.connect(f'{node.run_dir}/admin/metrics.sock')
     return s
 
 
