@@ -3,8 +3,35 @@
 #
 # /init of the machine that run.sh boots: runs each program in /tests and powers off. Results go to
 # the second serial port. A test passes with exit status 0, is skipped with 77, fails otherwise.
+# systemd.sh is the last: for it systemd takes the place of this script, and starts it once more
+# (systemd-test.service) as `/init under-systemd`.
 PATH=/bin:/applets
 export PATH
+
+run_test() { # PROGRAM
+    cd /tests || exit
+    # A test that hangs must not take the others' time.
+    timeout -s KILL 240 "$1" </dev/null
+    case $? in
+    0) result=pass ;;
+    77) result=skip ;;
+    *) result=fail ;;
+    esac
+    # The test's last line may lack its end.
+    printf '\nKERNELTEST %s %s\n' "${1##*/}" "$result"
+}
+
+finish() {
+    echo "KERNELTESTS done"
+    poweroff -f
+}
+
+if [ "${1-}" = under-systemd ]; then
+    exec >/dev/ttyS1 2>&1
+    run_test /tests/systemd.sh
+    finish
+fi
+
 /bin/busybox mkdir -p /applets /dev /proc /sys /run /tmp
 /bin/busybox --install -s /applets
 
@@ -22,17 +49,9 @@ done
 ip link set lo up
 
 for test in /tests/*; do
-    [ -x "$test" ] || continue
-    cd /tests || exit
-    # A test that hangs must not take the others' time.
-    timeout -s KILL 240 "$test" </dev/null
-    case $? in
-    0) result=pass ;;
-    77) result=skip ;;
-    *) result=fail ;;
-    esac
-    # The test's last line may lack its end.
-    printf '\nKERNELTEST %s %s\n' "${test##*/}" "$result"
+    [ ! -x "$test" ] || [ "${test##*/}" = systemd.sh ] || run_test "$test"
 done
-echo "KERNELTESTS done"
-poweroff -f
+if [ -x /tests/systemd.sh ]; then
+    exec /lib/systemd/systemd
+fi
+finish

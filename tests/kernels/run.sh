@@ -5,7 +5,7 @@
 #
 #   tests/kernels/run.sh BUILD_DIR [-- FILTER...]
 #
-# Tests are BUILD_DIR/tests/kernel/test_*, handoff.sh and cni.sh beside this file, and of ../e2e what
+# Tests are BUILD_DIR/tests/kernel/test_*, handoff.sh, cni.sh and systemd.sh beside this file, and of ../e2e what
 # asks the most of a kernel (below); with filters, those whose name contains one. inside.sh runs
 # them, in an initramfs that holds them, what was built, and their libraries. No KVM: a run needs no
 # virtualization of the machine.
@@ -120,6 +120,31 @@ add_program() { # FILE DESTINATION
     done < <(grep -o '/[^ ]*' "$work/ldd")
 }
 
+# systemd as Debian has it, to be the first process, and xskd's units as they are installed.
+add_systemd() {
+    local file target
+    while read -r file; do
+        target=$work/root/${file#/}
+        case $file in
+        /usr/share/* | /etc/init.d/* | /usr/lib/x86_64-linux-gnu/*.a) ;;
+        *)
+            if [[ -L $file ]]; then
+                mkdir -p "${target%/*}" && cp -P "$file" "$target"
+            elif [[ -f $file && -x $file ]]; then
+                add_program "$file" "$file"
+            elif [[ -f $file ]]; then
+                install -D -m 0644 "$file" "$target"
+            fi
+            ;;
+        esac
+    done < <(dpkg -L systemd)
+    for file in mount umount; do add_program "$(type -P $file)" "/bin/$file"; done
+    install -D -m 0644 -t "$work/root/lib/systemd/system" "$build"/deploy/*.service \
+        "$here"/../../deploy/systemd/*.socket "$here"/systemd-test.service
+    file=$(sed -n 's/^ExecStart=\([^ ]*\).*/\1/p' "$build/deploy/xskd.service")
+    add_program "$build/server/xskd" "$file"
+}
+
 # Python with its standard library, and what ../e2e runs, as the source tree and the build directory
 # have it.
 add_python() {
@@ -181,11 +206,12 @@ build_initramfs() { # KERNEL_DIR...
     mkdir -p "$work/root/etc"
     printf '%s\n' root:x:0:0::/:/bin/sh nobody:x:65534:65534::/:/bin/sh >"$work/root/etc/passwd"
     printf '%s\n' root:x:0: nogroup:x:65534: >"$work/root/etc/group"
-    for test in "$here"/{handoff,cni}.sh "$build"/tests/kernel/test_*; do
+    for test in "$here"/{handoff,cni,systemd}.sh "$build"/tests/kernel/test_*; do
         if [[ -f $test && -x $test ]] && wanted "${test##*/}"; then
             add_program "$test" "/tests/${test##*/}"
         fi
     done
+    [[ ! -x $work/root/tests/systemd.sh ]] || add_systemd
     for test in "${e2e[@]}"; do
         read -r -d '' -a words <<<"$test" || true
         wanted "e2e_${words[1]}" || continue
@@ -237,7 +263,7 @@ boot() { # KERNEL_DIR
         qemu-system-x86_64 -accel tcg -cpu max -smp 2 -m 1024 -nodefaults \
         -display none -no-reboot -serial "file:$work/console" -serial "file:$work/results" \
         -kernel "$1"/boot/vmlinuz-* -initrd "$work/initramfs" "${nics[@]}" \
-        -append 'console=ttyS0 loglevel=5 oops=panic panic=-1' \
+        -append 'console=ttyS0 systemd.firstboot=off systemd.unit=systemd-test.service loglevel=5 oops=panic panic=-1' \
         </dev/null 2> >(grep -v 'hub 0 is not connected' >&2) &
     qemu=$!
     wait "$qemu" || true
