@@ -4,7 +4,6 @@
  * and of an IPAM plugin, a record on disk. Whatever they are, they give values within bounds, or an
  * error that says why and that can be printed.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
 #include <stdio.h>
@@ -13,23 +12,11 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "check.h"
 #include "device.h"
 #include "message.h"
 #include "mutate.h"
 #include "value.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
-
-#define check(good)                                                                            \
-	do {                                                                                   \
-		if (!(good)) {                                                                 \
-			dprintf(told, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #good); \
-			abort();                                                               \
-		}                                                                              \
-	} while (0)
 
 /* The first byte of an input: what the rest is. */
 enum kind {
@@ -43,19 +30,7 @@ enum kind {
 
 static struct journals journals = { .dir = { -1, -1, -1 } };
 static char dir[64];
-static int file, told = STDERR_FILENO;
-
-static size_t count_fds(void)
-{
-	DIR *fds = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (fds && readdir(fds))
-		n++;
-	if (fds)
-		closedir(fds);
-	return n;
-}
+static int file;
 
 static void check_fail(const struct fail *fail)
 {
@@ -245,14 +220,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	file = memfd_create("input", MFD_CLOEXEC);
 	check(file >= 0 && freopen("/dev/null", "w", stdout));
 	/* Each run warns of much, so stderr is to be closed (-close_fd_mask=2). */
-	told = dup(STDERR_FILENO);
-	check(told >= 0);
+	check_told = dup(STDERR_FILENO);
+	check(check_told >= 0);
 	return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t before = count_fds();
+	size_t before = check_fds();
 	enum kind kind;
 
 	if (!size)
@@ -268,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		try_record(data, size);
 	else if (kind == KIND_REPLY)
 		try_reply(data, size);
-	check(count_fds() == before);
+	check(check_fds() == before);
 	return 0;
 }
 

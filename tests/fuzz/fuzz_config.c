@@ -6,20 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "check.h"
 #include "mutate.h"
 #include "options.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
-
-#define check(good)                                                                              \
-	do {                                                                                     \
-		if (!(good)) {                                                                   \
-			fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #good); \
-			abort();                                                                 \
-		}                                                                                \
-	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -3,37 +3,15 @@
  * Anything that a peer can do to one packet: its bytes, its cmsgs, its fds, by way of a real
  * socket.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "check.h"
 #include "packet.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 #define MOST 128 /* fds in a packet: more than a receiver takes, fewer than the kernel does */
-
-static size_t count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
-static void check(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "%s does not hold\n", what);
-	abort();
-}
 
 /* @split: two control messages instead of one; @credentials: one that carries no fds, too. */
 static ssize_t send_raw(int sock, const uint8_t *buf, size_t len, size_t n_fds, bool split,
@@ -84,7 +62,7 @@ static ssize_t send_raw(int sock, const uint8_t *buf, size_t len, size_t n_fds, 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t in[PACKET_MAX];
-	size_t before = count_fds(), len = 0, room;
+	size_t before = check_fds(), len = 0, room;
 	struct fdset fds = FDSET_INIT;
 	const int on = 1;
 	int ends[2], result;
@@ -99,24 +77,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!sent || (data[1] & 8))
 		close(steal_fd(&ends[0]));
 	result = packet_recv(ends[1], MSG_DONTWAIT, in, room, &len, &fds);
-	check(result == PACKET_OK || !fds.n, "no fds but of a good packet");
+	check(result == PACKET_OK || !fds.n);
 	if (result == PACKET_OK) {
-		check(sent && len == size - 5 && !memcmp(in, data + 5, len),
-		      "what was sent arrives");
-		check(fdset_left(&fds) == data[0] % MOST, "so do its fds");
+		check(sent && len == size - 5 && !memcmp(in, data + 5, len));
+		check(fdset_left(&fds) == data[0] % MOST);
 		for (unsigned int i = 0; i < fds.n; i++)
-			check(fcntl(fds.fd[i], F_GETFD) & FD_CLOEXEC, "close-on-exec");
+			check(fcntl(fds.fd[i], F_GETFD) & FD_CLOEXEC);
 		if (packet_send(ends[1], MSG_DONTWAIT, in, len, &fds) == PACKET_OK &&
 		    ends[0] >= 0) {
 			fdset_done(&fds);
 			check(packet_recv(ends[0], MSG_DONTWAIT, in, sizeof(in), &len, &fds) ==
-				      PACKET_OK,
-			      "what is sent back arrives");
+			      PACKET_OK);
 		}
 	}
 	fdset_done(&fds);
 	close_fdp(&ends[0]);
 	close_fdp(&ends[1]);
-	check(count_fds() == before, "no fd is left");
+	check(check_fds() == before);
 	return 0;
 }

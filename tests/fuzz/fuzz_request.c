@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "check.h"
 #include "holds.h"
 #include "mutate.h"
 #include "script.h"
@@ -16,11 +17,6 @@
 
 #define UNDER_WAY_MAX 6
 #define GIVEN_MAX     128
-
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
 
 /* A call that is held between its steps. */
 struct under_way {
@@ -67,7 +63,7 @@ static void answer_call(struct under_way *u, bool delivered)
 	struct answer a = settle(u->call, delivered);
 
 	if (a.m) {
-		holds(a.m->id == id);
+		check(a.m->id == id);
 		holds_answer(&w, &u->peer, &a);
 		take(&a.fds);
 	}
@@ -81,7 +77,7 @@ static struct call *take_in(const struct record *r)
 	int err;
 
 	for (unsigned int i = 0; i < (r->n_fds & 7U); i++)
-		holds(fdset_add(&fds,
+		check(fdset_add(&fds,
 				fd_of_kind((unsigned int)r->kinds >> (i % 4 * 2), r->n_fds & 8)));
 	return begin_bytes(&w, &peers[r->peer], r->payload, r->len, &fds, &err);
 }
@@ -293,7 +289,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t before = holds_fds();
+	size_t before = check_fds();
 	struct record r;
 
 	if (!size)
@@ -309,7 +305,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (n_given)
 		close(given[--n_given]);
 	world_done(&w);
-	holds(holds_fds() == before);
+	check(check_fds() == before);
 	return 0;
 }
 

@@ -3,42 +3,17 @@
  * What is in the state directory when the daemon starts: files that another version wrote, or a
  * disk that lies. The check sum is made right, or nothing behind it would ever be reached.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
+#include "check.h"
 #include "mutate.h"
 #include "world.h"
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
-
 static struct world w;
 static int umem;
-
-static void check(bool good, const char *what)
-{
-	if (good)
-		return;
-	fprintf(stderr, "%s does not hold\n", what);
-	abort();
-}
-
-static size_t count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
 
 static void put_file(enum state_kind kind, const char *name, const uint8_t *data, size_t size)
 {
@@ -47,8 +22,7 @@ static void put_file(enum state_kind kind, const char *name, const uint8_t *data
 	uint32_t crc = (uint32_t)crc32(0, data, (uInt)size);
 
 	check(fd >= 0 && write(fd, &crc, sizeof(crc)) == sizeof(crc) &&
-		      write(fd, data, size) == (ssize_t)size,
-	      "a state file can be written");
+	      write(fd, data, size) == (ssize_t)size);
 	close(fd);
 }
 
@@ -106,7 +80,7 @@ static void use(void)
 	revoke.container = (char *)(uintptr_t) "a";
 	a = ask(&w, &w.admin, XSKD__REQUEST__CALL_REVOKE_LEASE, &revoke, NULL, 0);
 	answer_done(&a);
-	core_netns_gone(&w.core, 102);
+	core_netns_gone(&w.core, 102, UINT64_MAX);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -126,7 +100,7 @@ static enum state_kind kind_of(uint8_t byte)
 /* A byte of settings, then files: a byte of kind, two of length, the file. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	size_t before = count_fds();
+	size_t before = check_fds();
 	char name[8];
 
 	if (!size)
@@ -150,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	use();
 	world_restart(&w);
 	world_done(&w);
-	check(count_fds() == before, "no fd is left");
+	check(check_fds() == before);
 	return 0;
 }
 
@@ -160,7 +134,7 @@ static Xskd__StateFile *new_file(void)
 {
 	Xskd__StateFile *file = malloc(sizeof(*file));
 
-	check(file, "there is memory");
+	check(file);
 	xskd__state_file__init(file);
 	return file;
 }

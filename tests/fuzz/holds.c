@@ -1,24 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "holds.h"
 
-#include <dirent.h>
 #include <string.h>
 
-size_t holds_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
+#include "check.h"
 
 static void check_leases(const struct core *core)
 {
-	holds(core->leases.n == core->leases_by_netns.n);
+	check(core->leases.n == core->leases_by_netns.n);
 	for (size_t i = 0; i < core->leases.n; i++) {
 		const struct lease *l = core->leases.at[i], *by_netns = core->leases_by_netns.at[i];
 		uint64_t bytes = 0;
@@ -30,10 +19,10 @@ static void check_leases(const struct core *core)
 			n += s->lease == l->m->id;
 			bytes += s->lease == l->m->id ? s->m->umem_bytes : 0;
 		}
-		holds(l->m->sockets == n && l->m->umem_bytes == bytes);
-		holds(l->m->n_queues && l->m->netns_cookie != core->cookie);
-		holds(i == 0 || ((const struct lease *)core->leases.at[i - 1])->m->id < l->m->id);
-		holds(i == 0 || lease_compare(&(struct lease_key){ by_netns->m->netns_cookie,
+		check(l->m->sockets == n && l->m->umem_bytes == bytes);
+		check(l->m->n_queues && l->m->netns_cookie != core->cookie);
+		check(i == 0 || ((const struct lease *)core->leases.at[i - 1])->m->id < l->m->id);
+		check(i == 0 || lease_compare(&(struct lease_key){ by_netns->m->netns_cookie,
 								   by_netns->m->interface },
 					      core->leases_by_netns.at[i - 1]) > 0);
 	}
@@ -50,7 +39,7 @@ static void check_queues(const struct core *core)
 			    lease_inode(core, l) != lease_inode(core, k))
 				continue;
 			for (size_t q = 0; q < l->m->n_queues; q++)
-				holds(!lease_has_queue(k, l->m->queues[q]));
+				check(!lease_has_queue(k, l->m->queues[q]));
 		}
 	}
 }
@@ -73,11 +62,11 @@ static void check_socks(const struct core *core)
 		const struct sock *s = core->socks.at[i];
 		bool pending = s->m->state == XSKD__SOCKET_STATE__SOCKET_AWAITS_BIND;
 
-		holds(i == 0 || ((const struct sock *)core->socks.at[i - 1])->m->id < s->m->id);
-		holds(lease_find(core, s->lease) && program_find(core, s->m->program_id));
-		holds((s->fd >= 0) == (pending || s->m->kept));
-		holds(!s->m->kept || count_memfds(core, s->group) == 1);
-		holds(s->memfd < 0 || s->m->kept);
+		check(i == 0 || ((const struct sock *)core->socks.at[i - 1])->m->id < s->m->id);
+		check(lease_find(core, s->lease) && program_find(core, s->m->program_id));
+		check((s->fd >= 0) == (pending || s->m->kept));
+		check(!s->m->kept || count_memfds(core, s->group) == 1);
+		check(s->memfd < 0 || s->m->kept);
 	}
 }
 
@@ -90,16 +79,16 @@ static void check_programs(const struct core *core, bool under_way)
 
 		for (size_t j = 0; j < core->leases.n; j++)
 			n += ((const struct lease *)core->leases.at[j])->m->program_id == p->m->id;
-		holds(p->m->leases == n);
-		holds(!p->leaving || !p->holds);
-		holds(under_way || (!p->leaving && !p->holds));
-		holds(i == 0 ||
+		check(p->m->leases == n);
+		check(!p->leaving || !p->holds);
+		check(under_way || (!p->leaving && !p->holds));
+		check(i == 0 ||
 		      ((const struct program *)core->programs.at[i - 1])->m->id < p->m->id);
 	}
 	for (size_t i = 0; i < core->leases.n; i++) {
 		const struct lease *l = core->leases.at[i];
 
-		holds(!l->m->program_id || program_find(core, l->m->program_id));
+		check(!l->m->program_id || program_find(core, l->m->program_id));
 	}
 }
 
@@ -114,14 +103,14 @@ void holds_core(const struct world *w, bool under_way)
 static void check_sockets_are_own(const struct core *core, const struct peer *peer,
 				  const Xskd__HandOffSocketReply *r)
 {
-	holds(r->n_sockets);
+	check(r->n_sockets);
 	for (size_t i = 0; i < r->n_sockets; i++) {
 		const struct sock *s = sock_find(core, r->sockets[i]->id);
 		const struct lease *l = s ? lease_find(core, s->lease) : NULL;
 
-		holds(r->sockets[i]->socket_fd == i + 1 && l);
-		holds(lease_has_queue(l, r->sockets[i]->queue));
-		holds(peer->admin || l->m->netns_cookie == peer->cookie);
+		check(r->sockets[i]->socket_fd == i + 1 && l);
+		check(lease_has_queue(l, r->sockets[i]->queue));
+		check(peer->admin || l->m->netns_cookie == peer->cookie);
 	}
 }
 
@@ -131,14 +120,14 @@ static void check_map_is_own(const struct core *core, const struct peer *peer,
 	const struct program *p = program_find(core, r->program_id);
 	bool own = peer->admin;
 
-	holds(p && r->map_fd == 1);
+	check(p && r->map_fd == 1);
 	for (size_t i = 0; i < core->leases.n && !own; i++) {
 		const struct lease *l = core->leases.at[i];
 
 		own = l->m->netns_cookie == peer->cookie && l->m->all_queues &&
 		      l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_DEVICE;
 	}
-	holds(own && (peer->admin || p->served == peer->cookie));
+	check(own && (peer->admin || p->served == peer->cookie));
 }
 
 static unsigned int fds_promised(const Xskd__Reply *m)
@@ -158,26 +147,26 @@ void holds_answer(struct world *w, const struct peer *peer, const struct answer 
 {
 	const Xskd__Reply *m = a->m;
 
-	holds(fdset_left(&a->fds) == fds_promised(m));
+	check(fdset_left(&a->fds) == fds_promised(m));
 	if (m->status) {
-		holds(m->status->code != XSKD__CODE__OK && *m->status->message);
-		holds(m->result_case == XSKD__REPLY__RESULT__NOT_SET);
+		check(m->status->code != XSKD__CODE__OK && *m->status->message);
+		check(m->result_case == XSKD__REPLY__RESULT__NOT_SET);
 		return;
 	}
-	holds(m->result_case != XSKD__REPLY__RESULT__NOT_SET);
+	check(m->result_case != XSKD__REPLY__RESULT__NOT_SET);
 	if (m->result_case == XSKD__REPLY__RESULT_HAND_OFF_SOCKET)
 		check_sockets_are_own(&w->core, peer, m->hand_off_socket);
 	if (m->result_case == XSKD__REPLY__RESULT_GET_XSK_MAP)
 		check_map_is_own(&w->core, peer, m->get_xsk_map);
 	if (m->result_case == XSKD__REPLY__RESULT_LIST_LEASES && !peer->admin) {
 		for (size_t i = 0; i < m->list_leases->n_leases; i++)
-			holds(m->list_leases->leases[i]->netns_cookie == peer->cookie);
+			check(m->list_leases->leases[i]->netns_cookie == peer->cookie);
 	}
 	if (m->result_case == XSKD__REPLY__RESULT_LIST_SOCKETS && !peer->admin) {
 		for (size_t i = 0; i < m->list_sockets->n_sockets; i++) {
 			const struct sock *s = sock_find(&w->core, m->list_sockets->sockets[i]->id);
 
-			holds(s && lease_find(&w->core, s->lease)->m->netns_cookie == peer->cookie);
+			check(s && lease_find(&w->core, s->lease)->m->netns_cookie == peer->cookie);
 		}
 	}
 }
@@ -189,10 +178,10 @@ void holds_audit(const struct method *method, unsigned int before, const struct 
 {
 	bool said = audited.n != before;
 
-	holds(!said || (*audited.call && *audited.result));
-	holds(!said || method);
+	check(!said || (*audited.call && *audited.result));
+	check(!said || method);
 	if (said && a->m && a->m->status && !strcmp(audited.call, method->name))
-		holds(!strcmp(audited.result, "denied") || !*audited.reason);
+		check(!strcmp(audited.result, "denied") || !*audited.reason);
 }
 
 /* ---- lists ---- */
@@ -243,16 +232,16 @@ static size_t count_listed(struct world *w, Xskd__Request__CallCase call, void *
 		struct answer a = ask(w, &w->admin, call, message, NULL, 0);
 		struct page page = { NULL, 0 };
 
-		holds(answer_code(&a) == XSKD__CODE__OK);
+		check(answer_code(&a) == XSKD__CODE__OK);
 		page = page_of(a.m);
-		holds(page.next && (page.n || !*page.next));
+		check(page.next && (page.n || !*page.next));
 		for (size_t i = 0; i < page.n; i++) {
-			holds(id_of(a.m, i) > last);
+			check(id_of(a.m, i) > last);
 			last = id_of(a.m, i);
 		}
 		n += page.n;
 		*after = *page.next;
-		holds(!*after || *after == last);
+		check(!*after || *after == last);
 		answer_done(&a);
 		if (!*after)
 			return n;
@@ -272,9 +261,9 @@ void holds_lists(struct world *w)
 	/* Each page looks for sockets that have ended first, so the second time all are found. */
 	(void)count_listed(w, XSKD__REQUEST__CALL_LIST_SOCKETS, &sockets, &sockets.after);
 	n = count_listed(w, XSKD__REQUEST__CALL_LIST_SOCKETS, &sockets, &sockets.after);
-	holds(n == w->core.socks.n);
+	check(n == w->core.socks.n);
 	n = count_listed(w, XSKD__REQUEST__CALL_LIST_PROGRAMS, &programs, &programs.after);
-	holds(n == w->core.programs.n);
+	check(n == w->core.programs.n);
 	n = count_listed(w, XSKD__REQUEST__CALL_LIST_LEASES, &leases, &leases.after);
-	holds(n == w->core.leases.n);
+	check(n == w->core.leases.n);
 }

@@ -6,18 +6,8 @@
 #ifndef XSKD_FUZZ_HOLDS_H
 #define XSKD_FUZZ_HOLDS_H
 
-#include <stdio.h>
-
 #include "method.h"
 #include "world.h"
-
-#define holds(good)                                                                              \
-	do {                                                                                     \
-		if (!(good)) {                                                                   \
-			fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #good); \
-			abort();                                                                 \
-		}                                                                                \
-	} while (0)
 
 /* holds_core() - programs, leases and sockets agree. @under_way: calls are between their steps. */
 void holds_core(const struct world *w, bool under_way);
@@ -30,8 +20,5 @@ void holds_audit(const struct method *method, unsigned int before, const struct 
 
 /* holds_lists() - an administrator gets all there is, page by page. No kernel call may fail now. */
 void holds_lists(struct world *w);
-
-/* holds_fds() - how many this process has open. */
-size_t holds_fds(void);
 
 #endif
