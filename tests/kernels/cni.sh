@@ -8,6 +8,8 @@
 #
 #   cni.sh [TEST...]
 set -u
+# shellcheck source=SCRIPTDIR/common.sh
+. "${0%/*}/common.sh"
 
 mac=52:54:00:00:00:0 bus=0000:00:1 # and then the number of the NIC
 packets=1000 # fewer than a ring has entries: what is missing was lost, not late
@@ -16,34 +18,6 @@ dir=$(mktemp -d)
 chmod 0755 "$dir"
 mkfifo "$dir/ready"
 daemon=''
-
-fail() {
-    echo "FAIL: $*"
-    exit 1
-}
-
-skip() {
-    echo "SKIP: $*"
-    exit 77
-}
-
-eventually() { # COMMAND...: within ten seconds
-    tries=100
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || fail "never came true: $*"
-        sleep 0.1
-    done
-}
-
-same() { # WHAT WANTED GOT
-    [ "$2" = "$3" ] || fail "$1: want '$2', got '$3'"
-}
-
-field() { # NAME: of the JSON object on standard input
-    tr '\n' ' ' | sed 's/,/\n/g' |
-        sed -n "s/.*\"$1\": *\"\{0,1\}\([^\"},]*\).*/\1/p" | sed -n '1s/ *$//p'
-}
 
 # ---- the node ----
 

@@ -7,6 +7,8 @@
 # sender in PATH.
 # On a kernel before 6.4 this is the hand-off in two phases.
 set -eu
+# shellcheck source=SCRIPTDIR/common.sh
+. "${0%/*}/common.sh"
 
 packets=2000 # fewer than a ring has entries: what is missing was lost, not late
 rate=2000
@@ -33,26 +35,8 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-fail() {
-    echo "FAIL: $*"
-    exit 1
-}
-
-eventually() { # COMMAND...: within ten seconds
-    tries=100
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || fail "never came true: $*"
-        sleep 0.1
-    done
-}
-
 ctl() {
     xskctl --run-dir "$dir/run" "$@"
-}
-
-field() { # NAME: of the JSON object on standard input
-    sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1
 }
 
 start_daemon() {

@@ -206,6 +206,8 @@ build_initramfs() { # KERNEL_DIR...
     mkdir -p "$work/root/etc"
     printf '%s\n' root:x:0:0::/:/bin/sh nobody:x:65534:65534::/:/bin/sh >"$work/root/etc/passwd"
     printf '%s\n' root:x:0: nogroup:x:65534: >"$work/root/etc/group"
+    mkdir -p "$work/root/tests"
+    install -m 0644 "$here/common.sh" "$work/root/tests/" # inside.sh runs what is executable
     for test in "$here"/{handoff,cni,systemd}.sh "$build"/tests/kernel/test_*; do
         if [[ -f $test && -x $test ]] && wanted "${test##*/}"; then
             add_program "$test" "/tests/${test##*/}"

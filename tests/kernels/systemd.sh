@@ -6,6 +6,8 @@
 # nobody has the pod's socket but systemd's descriptor store. Wants root, the units installed, and
 # xskctl and sender in PATH.
 set -eu
+# shellcheck source=SCRIPTDIR/common.sh
+. "${0%/*}/common.sh"
 PATH=$PATH:/usr/bin
 
 packets=2000 # fewer than a ring has entries: what is missing was lost, not late
@@ -29,30 +31,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-fail() {
-    echo "FAIL: $*"
-    exit 1
-}
-
-eventually() { # COMMAND...: within twenty seconds
-    tries=60
-    until "$@" >/dev/null 2>&1; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || fail "never came true: $*"
-        sleep 0.1
-    done
-}
-
-same() { # WHAT WANTED GOT
-    [ "$2" = "$3" ] || fail "$1: want '$2', got '$3'"
-}
-
 property() { # NAME
     systemctl show --value --property "$1" xskd.service
-}
-
-field() { # NAME: of the JSON object on standard input
-    sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" | head -n 1
 }
 
 receive() { # OPTIONS...: as nobody in the pod; returns when it is ready
