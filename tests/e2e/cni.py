@@ -256,7 +256,7 @@ class CniCase(NicCase):
     """Tests of the plugin by hand: a node with NICs, pods without anything."""
 
     # So that tests need not wait for it for a minute.
-    config = '{"limits": {"transientGraceSeconds": 3}}'
+    config = '{"limits": {"transientGraceSeconds": 15}}'
     version = '1.0.0'
     queues = 2
 

@@ -147,5 +147,5 @@ class NicCase(TestCase):
         """Nothing of any pod is left, and the NIC is as it was."""
         # The carrier's state comes by a work queue of the kernel.
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not self.changes(), timeout=2)
+            wait_for(lambda: not self.changes())
         self.assertEqual(self.changes(), {})

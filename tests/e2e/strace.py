@@ -3,6 +3,7 @@
 
 Only the plugin is traced, neither the daemon nor the IPAM plugin.
 """
+import json
 import os
 import re
 import unittest
@@ -88,6 +89,7 @@ class StraceCase(CniCase):
     queues = 2
     # Programs of killed or failed ADDs go by themselves, after this time at the latest.
     grace = 3
+    config = json.dumps({'limits': {'transientGraceSeconds': grace}})
 
     def setUp(self):
         super().setUp()
@@ -146,7 +148,7 @@ class StraceCase(CniCase):
         left = self.differences()
         if left and all(re.match('pins|kept|programs|.*: xdp', k) for k in left):
             try:
-                wait_for(lambda: not self.differences(), timeout=self.grace + 3, step=0.2)
+                wait_for(lambda: not self.differences(), timeout=self.grace + 15, step=0.2)
             except AssertionError:
                 return self.differences()
             return {}

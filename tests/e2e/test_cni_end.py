@@ -168,7 +168,7 @@ class Del(CniCase):
         self.start_daemon()
         self.reconcile()
         # The lease has gone with the namespace, before there was anybody who heard of it.
-        wait_for(lambda: not self.admin.programs(), 'the end of the program')
+        wait_for(lambda: not self.admin.programs(), 'the end of the program', timeout=40)
         self.assert_as_before()
 
     def test_add_while_the_daemon_is_down(self):

@@ -303,7 +303,7 @@ class Rounds(NicCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             with contextlib.suppress(AssertionError):  # assert_as_before() says what is left
                 wait_for(lambda: not self.admin.programs() and not self.admin.leases(),
-                         'the end of transient programs', GRACE + 2 * SLOW, step=0.05)
+                         'the end of transient programs', GRACE + 15, step=0.05)
             self.assert_as_before()
         finally:
             n = sum(p.rounds for p in self.pods)
@@ -342,7 +342,7 @@ class Rounds(NicCase):
         wait_for(lambda: [x.container for x in self.admin.leases()] == [self.pods[3].container],
                  'the end of leases whose namespace or device is gone')
         wait_for(lambda: [p.interface for p in self.admin.programs()] == ['nic0'],
-                 'the end of programs that serve nobody', GRACE + 5, step=0.05)
+                 'the end of programs that serve nobody', GRACE + 15, step=0.05)
         done = self.reconcile()
         self.assertEqual((done.returncode, done.stderr), (0, ''))
         self.assert_as_before()
@@ -363,7 +363,7 @@ class Rounds(NicCase):
         """The IPAM plugin lives on: an address that it takes behind the DEL would be lost."""
         for pod in (self.pods[0], self.pods[3]):
             pod.conf['ipam'] = {**pod.conf['ipam'], 'type': self.slow_ipam()}
-            for seconds in (0.25, 0.5):
+            for seconds in (0.1, 0.3):
                 pod.rounds += 1
                 self.assertTrue(pod.add(seconds * SLOW).killed)
                 done = pod.cni('DEL')
@@ -389,7 +389,7 @@ class Rounds(NicCase):
             self.assertTrue(pod.add().good)
             self.assertTrue(pod.cni('DEL').good)
         wait_for(lambda: not self.admin.programs(), 'the end of transient programs',
-                 GRACE + 3 * SLOW, step=0.05)
+                 GRACE + 15, step=0.05)
         self.assert_as_before()
 
 

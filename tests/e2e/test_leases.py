@@ -374,7 +374,8 @@ class End(TestCase):
         event = self.admin.next_event('EVENT_LEASE_REVOKED', container=pod.container)
         self.assertEqual((event.lease, event.interface), (pod.lease.id, 'eth0'))
         self.assertEqual(self.admin.leases(), [])
-        self.assertEqual([n for n in self.node.state_files() if '@' in n], [])
+        wait_for(lambda: [n for n in self.node.state_files() if '@' in n] == [],
+                 'the end of its state file')
 
     def test_lease_with_a_kept_socket_and_no_process_ends_with_revocation(self):
         pod = self.ready_pod()

@@ -425,9 +425,12 @@ class Libcni(NicCase):
         a.do('add')
         a.pod.netns.delete()
         a.do('del', netns='')
-        # A veth is no hardware: it has gone with the namespace.
-        self.assertEqual({k: v for k, v in self.changes().items() if 'nic0' not in str(v[0])
-                          and not k.startswith('nic0')}, {})
+
+        def others():
+            # A veth is no hardware: it has gone with the namespace.
+            return {k: v for k, v in self.changes().items()
+                    if 'nic0' not in str(v[0]) and not k.startswith('nic0')}
+        wait_for(lambda: not others(), others)
 
     def test_configuration_changes_before_del(self):
         a = self.attach([self.plugins.xskd(device='nic0', ipam=self.plugins.ipam())], '1.0.0')

@@ -108,6 +108,8 @@ class Numbers(TestCase):
         pod.link.send(500)
         receiver.communicate(timeout=30)
         pod.link.send(40)  # nobody is there any more: to the stack
+        passed = 'xskd_pod_passed_packets_total'
+        wait_for(lambda: scrape(self.node)(passed) >= before(passed) + 40, 'the packets')
         m = scrape(self.node)
         self.assertEqual(m('xskd_pod_redirected_packets_total'),
                          before('xskd_pod_redirected_packets_total') + 500)
@@ -227,6 +229,10 @@ class HostQueues(TestCase):
                          ['0', '1', '2'])
         host_link.aim(2)
         host_link.send(77)
+
+        def counted(what):
+            return scrape(self.node)(f'xskd_queue_{what}_packets_total', device='nic0', queue=2)
+        wait_for(lambda: counted('passed') >= 77, 'the packets')
         m = scrape(self.node)
         self.assertEqual(m('xskd_queue_passed_packets_total', device='nic0', queue=2), 77)
         self.assertEqual(m('xskd_queue_passed_packets_total', device='nic0', queue=0), 0)
@@ -234,6 +240,7 @@ class HostQueues(TestCase):
         self.grant(pod, device='nic0', queues=[2])
         self.hand_off(pod)
         host_link.send(33)
+        wait_for(lambda: counted('redirected') >= 33, 'the packets')
         m = scrape(self.node)
         self.assertEqual(m('xskd_queue_redirected_packets_total', device='nic0', queue=2), 33)
         self.assertEqual(m('xskd_queue_passed_packets_total', device='nic0', queue=2), 77)
@@ -443,6 +450,7 @@ class Scrapers(TestCase):
         t = unix_socket(self.node)
         self.addCleanup(t.close)
         t.sendall(b'GET /metrics HTTP/1.1\r\n\r\n')
+        t.recv(1)  # so the first one has been let in, too
         self.node.restart(signal.SIGTERM)
         self.assertEqual(s.recv(1), b'')
 

@@ -266,7 +266,7 @@ class Strays(RestartCase):
         self.node.stop(signal.SIGKILL)
         os.mkfifo(path)
         try:
-            self.node.start(timeout=3)
+            self.node.start(timeout=15)
         except AssertionError:
             self.node.stop(signal.SIGKILL)
             os.unlink(path)

@@ -91,8 +91,8 @@ class Upgrade(TestCase):
         self.grant(pods[0], container='second', interface='eth9', device='lo', queues=[0])
         pods[0].link.aim(0)
         before = self.known()
-        p = pods[0].receive('--count', '30000')
-        sender = subprocess.Popen(pods[0].link.sender(30000, 15000), stdout=subprocess.DEVNULL)
+        p = pods[0].receive('--count', '10000', '--duration', '50')
+        sender = subprocess.Popen(pods[0].link.sender(10000, 4000), stdout=subprocess.DEVNULL)
         self.addCleanup(sender.wait)
         for daemon, sig in ((self.new, signal.SIGKILL), (self.old, signal.SIGKILL),
                             (self.new, signal.SIGTERM), (self.old, signal.SIGTERM),
@@ -105,7 +105,7 @@ class Upgrade(TestCase):
                 wait_for(lambda: len([s for s in self.admin.sockets()
                                       if s.container == pods[1].container]) == 0, 'its end')
         out = json.loads(finish(p))
-        self.assertEqual((out['sequenced'], out['lost'], out['duplicated']), (30000, 0, 0))
+        self.assertEqual((out['sequenced'], out['lost'], out['duplicated']), (10000, 0, 0))
 
     def test_what_the_new_one_granted_the_old_one_serves(self):
         pod = self.ready_pod()
