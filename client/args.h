@@ -14,7 +14,7 @@
 #include "util.h"
 
 #define ARGS_WHY_SIZE   128
-#define ARGS_QUEUES_MAX 4096 /* more than a NIC has; bounds what "0-4294967295" may allocate */
+#define ARGS_QUEUES_MAX 1024 /* of one lease; bounds what "0-4294967295" may allocate */
 
 /* args_number() - decimal, or hexadecimal after 0x. */
 must_check int args_number(const char *text, uint64_t min, uint64_t max, uint64_t *out,

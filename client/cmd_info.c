@@ -24,6 +24,19 @@ static json_t *reconciled_json(const struct xskd_activity *a)
 	return o;
 }
 
+static json_t *pool_json(const struct xskd_activity *a)
+{
+	json_t *o = json_object();
+
+	output_add(&o, "size", output_number(a->pool_size));
+	output_add(&o, "ready", output_number(a->pool_ready));
+	output_add(&o, "busy", json_boolean(a->pool_busy));
+	output_add(&o, "taken", output_number(a->pool_taken));
+	output_add(&o, "missed", output_number(a->pool_missed));
+	output_add(&o, "reused", output_number(a->pool_reused));
+	return o;
+}
+
 static void add_activity(json_t **o, const struct xskd_activity *a)
 {
 	output_add(o, "umem_bytes", output_number(a->umem_bytes));
@@ -34,6 +47,7 @@ static void add_activity(json_t **o, const struct xskd_activity *a)
 	output_add(o, "refused_connections", output_number(a->refused_connections));
 	output_add(o, "limits_hit", limits_json(a));
 	output_add(o, "reconciled", reconciled_json(a));
+	output_add(o, "pool", pool_json(a));
 }
 
 static json_t *info_json(const struct xskd_info *info)
@@ -79,6 +93,7 @@ int cmd_info(struct ctl *ctl, int argc, char **argv)
 		{ "FAILED CALLS", "failed_calls", COLUMN_PLAIN },
 		{ "LIMITS HIT", "limits_hit", COLUMN_PAIRS },
 		{ "RECONCILED", "reconciled", COLUMN_PAIRS },
+		{ "POOL", "pool", COLUMN_PAIRS },
 		{ "MAX CALLS IN FLIGHT", "calls_in_flight", COLUMN_PLAIN },
 		{ "MAX CONNECTIONS PER NETNS", "connections_per_netns", COLUMN_PLAIN },
 		{ "MAX SOCKETS PER LEASE", "sockets_per_lease", COLUMN_PLAIN },

@@ -28,6 +28,7 @@ static const struct column record_columns[] = {
 	{ "MAP ID", "map_id", COLUMN_PLAIN },
 	{ "MAP ENTRIES", "map_entries", COLUMN_PLAIN },
 	{ "MAP GIVEN", "map_given", COLUMN_PLAIN },
+	{ "FROM POOL", "from_pool", COLUMN_PLAIN },
 	{ "LINK ID", "link_id", COLUMN_PLAIN },
 	{ "TRANSIENT", "transient", COLUMN_PLAIN },
 	{ "LEASES", "leases", COLUMN_PLAIN },
@@ -75,6 +76,7 @@ static json_t *program_json(const struct xskd_program *p)
 	output_add(&o, "map_id", output_id(p->map_id));
 	output_add(&o, "map_entries", output_number(p->map_entries));
 	output_add(&o, "map_given", json_boolean(p->map_given));
+	output_add(&o, "from_pool", json_boolean(p->from_pool));
 	output_add(&o, "link_id", output_id(p->link_id));
 	output_add(&o, "transient", json_boolean(p->transient));
 	output_add(&o, "leases", output_number(p->leases));

@@ -137,6 +137,9 @@ static int say_ready(struct ctl *ctl, const struct receive *r)
 		fprintf(stderr, "receiving on %s queue %" PRIu32 " (%s mode)\n", r->interface,
 			s->queue, s->zero_copy ? "zero-copy" : "copy");
 	}
+	if (r->handoff.opts.huge_pages)
+		fprintf(stderr, "packet memory of %zu KiB in pages of %zu KiB\n",
+			r->h->umem_size / 1024, r->h->umem_page_size / 1024);
 	if (r->ready_fd < 0)
 		return CTL_OK;
 	if (write(r->ready_fd, "\n", 1) != 1)
@@ -206,6 +209,15 @@ static bool has_ended(struct receive *r)
 	return *r->lost || signalled(r->signal_fd);
 }
 
+/* Packets that were there before the signal; of those behind it no more than rings hold. */
+static void drain_what_came(struct receiver *rx)
+{
+	uint64_t most = rx->total.packets + rx->h->n_sockets * (uint64_t)rx->h->sockets[0].rx.size;
+
+	while (rx->total.packets < most && !receiver_full(rx) && receiver_drain(rx))
+		;
+}
+
 /* Return: 0, or negative errno. */
 static int receive_loop(struct receive *r, struct live *live)
 {
@@ -223,8 +235,12 @@ static int receive_loop(struct receive *r, struct live *live)
 			const int wakes[] = { r->signal_fd, r->x ? xskd_fd(r->x) : -1 };
 			int n = receiver_wait(rx, wakes, ms_until(wake, now));
 
-			if (n < 0 || (n > 0 && has_ended(r)))
-				return n < 0 ? n : 0;
+			if (n < 0)
+				return n;
+			if (n > 0 && has_ended(r)) {
+				drain_what_came(rx);
+				return 0;
+			}
 			now = receiver_now();
 		}
 		if (live->on && now >= live->next_ns)
@@ -306,6 +322,7 @@ static void add_traffic(json_t **o, const struct receive *r)
 	output_add(o, "seconds", json_real((double)ms / 1000));
 	output_add(o, "packets_per_second", output_number(packets_per_second(r)));
 	output_add(o, "handoff_us", output_number(r->handoff_ns / 1000));
+	output_add(o, "umem_page_size", output_number(r->h->umem_page_size));
 	output_add(o, "resumed", json_boolean(r->h->resumed));
 	output_add(o, "lost_frames", output_number(r->h->lost_frames));
 }

@@ -30,6 +30,18 @@ static int option_zero_copy(struct ctl *ctl, struct handoff_args *args)
 	return CTL_OK;
 }
 
+static int option_huge_pages(struct ctl *ctl, struct handoff_args *args)
+{
+	static const char *const words[] = { "required", "preferred", "1G", NULL };
+	static const uint8_t values[] = { XSKD_HUGE_REQUIRED, XSKD_HUGE_PREFERRED, XSKD_HUGE_1G };
+	unsigned int i = 0;
+
+	if (optarg && args_choice(optarg, words, &i, ctl->why) < 0)
+		return ctl_bad(ctl, "--huge-pages", optarg);
+	args->opts.huge_pages = values[i];
+	return CTL_OK;
+}
+
 static int option_number(struct ctl *ctl, const char *name, uint32_t *out)
 {
 	uint64_t n;
@@ -60,8 +72,7 @@ int handoff_option(struct ctl *ctl, struct handoff_args *args, int c)
 		args->opts.keep = true;
 		return CTL_OK;
 	case OPT_HUGE_PAGES:
-		args->opts.huge_pages = true;
-		return CTL_OK;
+		return option_huge_pages(ctl, args);
 	case OPT_BUSY_POLL:
 		return option_number(ctl, "--busy-poll", &args->opts.busy_poll_us);
 	case OPT_FRAMES:

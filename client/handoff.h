@@ -20,7 +20,7 @@ enum {
 	{ "queue", required_argument, NULL, OPT_QUEUE },                   \
 		{ "zero-copy", required_argument, NULL, OPT_ZERO_COPY },   \
 		{ "keep", no_argument, NULL, OPT_KEEP },                   \
-		{ "huge-pages", no_argument, NULL, OPT_HUGE_PAGES },       \
+		{ "huge-pages", optional_argument, NULL, OPT_HUGE_PAGES }, \
 		{ "busy-poll", required_argument, NULL, OPT_BUSY_POLL },   \
 		{ "frames", required_argument, NULL, OPT_FRAMES },         \
 		{ "frame-size", required_argument, NULL, OPT_FRAME_SIZE }, \

@@ -19,7 +19,8 @@ enum {
 	"                         default: the first one of the lease\n"                    \
 	"  --zero-copy WHEN       required, preferred (default) or no\n"                    \
 	"  --keep                 have the daemon keep the sockets for the next process\n"  \
-	"  --huge-pages           take the packet memory in pages of 2 MiB\n"               \
+	"  --huge-pages[=WHICH]   packet memory in pages of 2 MiB that were set aside\n"    \
+	"                         (required), in such as there are (preferred), or 1G\n"    \
 	"  --busy-poll US         busy polling, of so many microseconds\n"                  \
 	"  --frames N             frames of packet memory; default: what fills the rings\n" \
 	"  --frame-size BYTES     2048 (default) or 4096\n"                                 \
@@ -72,8 +73,8 @@ static const struct command commands[] = {
 	  "  --program ID           of a program, for administrators\n", cmd_stats },
 	{ "receive",
 	  "IFACE [--queue N]... [--count N] [--duration SECONDS]\n"
-	  "       [--zero-copy required|preferred|no] [--keep] [--release] [--huge-pages]\n"
-	  "       [--busy-poll US] [--frames N] [--frame-size BYTES] [--ring-size N]\n"
+	  "       [--zero-copy required|preferred|no] [--keep] [--release]\n"
+	  "       [--huge-pages[=required|preferred|1G]] [--busy-poll US] [--frames N] [--frame-size BYTES] [--ring-size N]\n"
 	  "       [--sequence] [--ready-fd FD]",
 	  "Take a hand-off and count what it receives",
 	  "  --count N              end after so many packets\n"
@@ -84,7 +85,7 @@ static const struct command commands[] = {
 	  cmd_receive },
 	{ "exec",
 	  "IFACE [--queue N]... [--unbound] [--zero-copy required|preferred|no]\n"
-	  "       [--keep] [--huge-pages] [--busy-poll US] [--frames N] [--frame-size BYTES]\n"
+	  "       [--keep] [--huge-pages[=required|preferred|1G]] [--busy-poll US] [--frames N] [--frame-size BYTES]\n"
 	  "       [--ring-size N] -- PROGRAM [ARG]...",
 	  "Take a hand-off and start a program that inherits its sockets",
 	  "  --unbound              sockets without memory, rings and bind\n" HELP_HANDOFF,
@@ -93,7 +94,7 @@ static const struct command commands[] = {
 	  "Say what is wrong on this node, and what to do about it",
 	  "  --quiet                only what is not ok\n"
 	  "  --bpf-dir DIR          pinned programs; default: where the daemon has them\n"
-	  "  --cni-bin-dir DIR      default: /opt/cni/bin, else /usr/lib/cni\n"
+	  "  --cni-bin-dir DIR      default: /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni\n"
 	  "  --cni-conf-dir DIR     default: /etc/cni/net.d\n"
 	  "\nExit status: 0 nothing worse than a note, 1 warnings or problems, 2 wrong usage.\n",
 	  cmd_doctor },

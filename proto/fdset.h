@@ -8,8 +8,7 @@
 
 #include "base.h"
 
-/* The kernel's SCM_MAX_FD is 253; a hand-off of 63 queues and its UMEM is the largest need here. */
-#define FDSET_MAX 64
+#define FDSET_MAX 253 /* as many as the kernel lets a packet have (SCM_MAX_FD) */
 
 struct fdset {
 	unsigned int n;

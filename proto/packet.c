@@ -6,8 +6,8 @@
 #include <sys/socket.h>
 
 /*
- * Room for FDSET_MAX fds and not one more: the kernel closes what does not fit and sets
- * MSG_CTRUNC (unix(7)), so that a flood of fds costs us no table slots.
+ * Room for all that the kernel lets a packet have: it would close what does not fit (unix(7)), here
+ * and now, and that may block for as long as the sender wants.
  */
 union control {
 	struct cmsghdr align;
@@ -40,7 +40,7 @@ static bool take_fds(struct msghdr *msg, struct fdset *fds)
 	return good;
 }
 
-int packet_recv(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
+int packet_take(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
 		struct fdset *out_fds)
 {
 	union control control;
@@ -51,7 +51,6 @@ int packet_recv(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
 		.msg_control = &control,
 		.msg_controllen = sizeof(control),
 	};
-	struct fdset fds = FDSET_INIT;
 	ssize_t n;
 
 	n = recvmsg(sock, &msg, flags | MSG_CMSG_CLOEXEC);
@@ -61,36 +60,37 @@ int packet_recv(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
 		return errno == ECONNRESET ? PACKET_EOF : -errno;
 	}
 
-	bool good = take_fds(&msg, &fds);
+	bool good = take_fds(&msg, out_fds);
 
 	/*
 	 * The end of a SEQPACKET connection and a packet of no bytes look alike, but for fds. Both
 	 * end the connection: an empty packet is no message.
 	 */
-	if (n == 0) {
-		bool bad = fds.n || (msg.msg_flags & MSG_CTRUNC);
-
-		fdset_done(&fds);
-		return bad ? PACKET_BAD : PACKET_EOF;
-	}
+	if (n == 0)
+		return out_fds->n || (msg.msg_flags & MSG_CTRUNC) ? PACKET_BAD : PACKET_EOF;
 	/*
 	 * Truncated though there was room: the kernel could not install all fds, as the table is
 	 * full (or a security module forbids one). That is not the sender's fault.
 	 */
-	bool lacks = (msg.msg_flags & MSG_CTRUNC) && fds.n < FDSET_MAX;
+	bool lacks = msg.msg_flags & MSG_CTRUNC;
 
-	if (!good || (msg.msg_flags & (lacks ? MSG_TRUNC : MSG_TRUNC | MSG_CTRUNC))) {
-		fdset_done(&fds);
+	if (!good || out_fds->n > PACKET_FDS || (msg.msg_flags & MSG_TRUNC))
 		return PACKET_BAD;
-	}
-	if (lacks) {
-		fdset_done(&fds);
-		*out_len = (size_t)n;
-		return PACKET_SHORT;
-	}
 	*out_len = (size_t)n;
-	fdset_move(out_fds, &fds);
-	return PACKET_OK;
+	return lacks ? PACKET_SHORT : PACKET_OK;
+}
+
+int packet_recv(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
+		struct fdset *out_fds)
+{
+	struct fdset fds = FDSET_INIT;
+	int result = packet_take(sock, flags, buf, size, out_len, &fds);
+
+	if (result == PACKET_OK)
+		fdset_move(out_fds, &fds);
+	else
+		fdset_done(&fds);
+	return result;
 }
 
 int packet_send(int sock, int flags, const uint8_t *buf, size_t len, const struct fdset *fds)

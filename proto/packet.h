@@ -12,13 +12,14 @@
 #include "fdset.h"
 
 #define PACKET_MAX (64 * 1024)
+#define PACKET_FDS 64 /* the largest need: a hand-off of 63 queues, and its UMEM */
 
 enum packet_result {
 	PACKET_OK = 0,
 	PACKET_AGAIN, /* non-blocking socket: nothing to read, or no room to write */
 	PACKET_EOF,   /* the peer closed, or is gone */
 	PACKET_SHORT, /* whole but for its fds: this process has no room for them */
-	PACKET_BAD,   /* too long, truncated, or with what is no file descriptor: hang up */
+	PACKET_BAD,   /* too long, too many fds, or what is no file descriptor: hang up */
 };
 
 /*
@@ -30,6 +31,13 @@ enum packet_result {
  * the caller to judge: to begin anew here would start a SO_RCVTIMEO from zero at each signal.
  */
 int packet_recv(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
+		struct fdset *out_fds) must_check;
+
+/*
+ * packet_take() - the same for who cannot close what a stranger sent, as that may block: whatever
+ * it answers, @out_fds has what came, also more than PACKET_FDS, and is the caller's.
+ */
+int packet_take(int sock, int flags, uint8_t *buf, size_t size, size_t *out_len,
 		struct fdset *out_fds) must_check;
 
 /*

@@ -69,6 +69,14 @@ static void fill_activity(struct xskd_activity *out, const Xskd__Activity *m)
 	out->leases_restored = m->leases_restored;
 	out->leases_stale = m->leases_stale;
 	out->sockets_found = m->sockets_found;
+	if (m->pool) {
+		out->pool_size = m->pool->size;
+		out->pool_ready = m->pool->ready;
+		out->pool_busy = m->pool->busy;
+		out->pool_taken = m->pool->taken;
+		out->pool_missed = m->pool->missed;
+		out->pool_reused = m->pool->reused;
+	}
 	for (size_t i = 0; i < m->n_limits_hit && i < ARRAY_SIZE(out->limits); i++) {
 		struct xskd_limit_hits *hits = &out->limits[out->n_limits++];
 
@@ -148,6 +156,7 @@ void program_from_pb(struct xskd_program *to, const Xskd__Program *from)
 		.map_id = from->map_id,
 		.link_id = from->link_id,
 		.map_given = from->map_given,
+		.from_pool = from->from_pool,
 		.loaded_at = from->loaded_at,
 		.transient = from->transient,
 		.leases = from->leases,
@@ -218,22 +227,40 @@ int xskd_load_program(struct xskd *x, const char *interface, const struct xskd_l
 	return r < 0 ? r : give_program(x, reply.msg->load_program->program, out);
 }
 
+static int unload(struct xskd *x, Xskd__UnloadProgramRequest *unload, struct fdset *lent)
+{
+	cleanup(reply_done) struct reply reply = REPLY_INIT;
+	Xskd__Request req = XSKD__REQUEST__INIT;
+
+	req.call_case = XSKD__REQUEST__CALL_UNLOAD_PROGRAM;
+	req.unload_program = unload;
+	return conn_call(x, &req, lent, XSKD__REPLY__RESULT_UNLOAD_PROGRAM, &reply);
+}
+
 int xskd_unload_program(struct xskd *x, uint32_t id, const char *interface, int netns_fd,
 			bool force)
 {
-	cleanup(reply_done) struct reply reply = REPLY_INIT;
-	Xskd__UnloadProgramRequest unload;
-	Xskd__Request req = XSKD__REQUEST__INIT;
+	Xskd__UnloadProgramRequest req;
 	struct fdset lent = FDSET_INIT;
 
-	xskd__unload_program_request__init(&unload);
-	unload.id = id;
-	unload.interface = opts_text(interface);
-	unload.netns_fd = opts_lend_fd(&lent, netns_fd);
-	unload.force = force;
-	req.call_case = XSKD__REQUEST__CALL_UNLOAD_PROGRAM;
-	req.unload_program = &unload;
-	return conn_call(x, &req, &lent, XSKD__REPLY__RESULT_UNLOAD_PROGRAM, &reply);
+	xskd__unload_program_request__init(&req);
+	req.id = id;
+	req.interface = opts_text(interface);
+	req.netns_fd = opts_lend_fd(&lent, netns_fd);
+	req.force = force;
+	return unload(x, &req, &lent);
+}
+
+int xskd_unload_link(struct xskd *x, uint32_t id, uint32_t link_id, bool force)
+{
+	Xskd__UnloadProgramRequest req;
+	struct fdset none = FDSET_INIT;
+
+	xskd__unload_program_request__init(&req);
+	req.id = id;
+	req.link_id = link_id;
+	req.force = force;
+	return unload(x, &req, &none);
 }
 
 int xskd_get_program(struct xskd *x, uint32_t id, const char *interface, int netns_fd,

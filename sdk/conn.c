@@ -235,8 +235,8 @@ static bool may_ask_again(const struct xskd *x, const Xskd__Request *req)
 int conn_call(struct xskd *x, Xskd__Request *req, const struct fdset *fds,
 	      Xskd__Reply__ResultCase want, struct reply *out)
 {
-	int64_t deadline = deadline_in(x->timeout_ms);
-	int64_t patience = link_patience(deadline);
+	int64_t began = deadline_now(), deadline = deadline_at(began, x->timeout_ms);
+	int64_t patience = link_patience(began, deadline);
 	bool back = x->fd < 0;
 	int r = link_begin(x);
 
@@ -291,9 +291,11 @@ int xskd_watch(struct xskd *x, xskd_event_fn fn, void *arg)
 		r = conn_call(x, &req, NULL, XSKD__REPLY__RESULT_WATCH_EVENTS, &reply);
 		x->watch = req.id;
 	} else if (!x->watch) {
+		int64_t began = deadline_now();
+
 		r = link_begin(x);
 		if (r == 0)
-			r = link_back(x, link_patience(deadline_in(x->timeout_ms)));
+			r = link_back(x, link_patience(began, deadline_at(began, x->timeout_ms)));
 	}
 	if (r < 0)
 		return r;

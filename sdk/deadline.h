@@ -19,9 +19,14 @@ static inline int64_t deadline_now(void)
 }
 
 /* @timeout_ms: negative: none. */
+static inline int64_t deadline_at(int64_t began, int timeout_ms)
+{
+	return timeout_ms < 0 ? DEADLINE_NONE : began + (int64_t)timeout_ms * 1000000;
+}
+
 static inline int64_t deadline_in(int timeout_ms)
 {
-	return timeout_ms < 0 ? DEADLINE_NONE : deadline_now() + (int64_t)timeout_ms * 1000000;
+	return deadline_at(deadline_now(), timeout_ms);
 }
 
 /* For poll(2): rounded up, so that 0 means passed; -1: there is no deadline. */

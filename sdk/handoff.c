@@ -130,6 +130,7 @@ static void own_umem(struct xskd_handoff *h, const struct umem *umem)
 	h->umem_fd = umem->fd;
 	h->umem = umem->at;
 	h->umem_size = umem->size;
+	h->umem_page_size = umem->page_size;
 }
 
 static int find_frames(struct xskd *x, struct xskd_handoff *h)
@@ -341,6 +342,7 @@ int xskd_adopt(const int *fds, int umem_fd, const struct xskd_handoff_opts *opts
 	r = umem.error;
 	h->pub.umem = umem.at;
 	h->pub.umem_size = umem.size;
+	h->pub.umem_page_size = umem.page_size;
 	for (size_t i = 0; r == 0 && i < h->pub.n_sockets; i++) {
 		h->pub.sockets[i].queue = o.queues ? o.queues[i] : 0;
 		r = adopt_socket(fds[i], &o, &h->pub.sockets[i], &h->rings[i]);

@@ -73,8 +73,11 @@ int link_timed_out(struct xskd *x)
 int link_ended(struct xskd *x)
 {
 	link_hang_up(x);
-	return conn_fail(x, -ENOTCONN, "xskd at '%s' has closed the connection: was it restarted?",
-			 x->address.sun_path);
+	return conn_fail(
+		x, -ENOTCONN,
+		"xskd at '%s' has closed the connection: it was restarted, or there are too many "
+		"connections (its log says which)",
+		x->address.sun_path);
 }
 
 /* ---- Open and close ------------------------------------------------------------------------- */
@@ -117,8 +120,10 @@ static int refused(struct xskd *x, int error)
 		hint = ": is xskd running here, and its directory mounted in the container?";
 	else if (error == -ECONNREFUSED)
 		hint = ": is xskd running?";
-	else if (error == -EACCES)
+	else if (error == -EACCES && strstr(x->address.sun_path, "/admin/"))
 		hint = ": only root may use the administrator's socket";
+	else if (error == -EACCES)
+		hint = ": this process may not use it: see its mode, its mount, and SELinux's log";
 	return conn_fail(x, error, "cannot connect to '%s': %m%s", x->address.sun_path, hint);
 }
 
@@ -191,9 +196,9 @@ static int link_new(struct xskd *x)
 	return watch_again(x);
 }
 
-int64_t link_patience(int64_t deadline)
+int64_t link_patience(int64_t began, int64_t deadline)
 {
-	int64_t most = deadline_in(RESTART_MS);
+	int64_t most = deadline_at(began, RESTART_MS);
 
 	return most < deadline ? most : deadline;
 }

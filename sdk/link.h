@@ -39,8 +39,11 @@ int link_timed_out(struct xskd *x);
  */
 int link_begin(struct xskd *x) must_check;
 
-/* link_patience() - until when a daemon is waited for: @deadline, though at most ten seconds. */
-int64_t link_patience(int64_t deadline);
+/*
+ * link_patience() - until when a daemon is waited for, by a call that began then: @deadline, though
+ * at most ten seconds.
+ */
+int64_t link_patience(int64_t began, int64_t deadline);
 
 /*
  * link_back() - connect again, as who it was before, and have a watch go on. Waits for a daemon

@@ -41,6 +41,8 @@ int request_opts(struct xskd *x, const struct xskd_handoff_opts *opts, struct xs
 	if (o->n_queues > XSKD_QUEUES_MAX)
 		return conn_fail(x, -EINVAL, "%zu queues are more than the %d of one hand-off",
 				 o->n_queues, XSKD_QUEUES_MAX);
+	if (o->huge_pages > XSKD_HUGE_1G)
+		return conn_fail(x, -EINVAL, "there is no wish %u for huge pages", o->huge_pages);
 	if (!o->frames) {
 		uint64_t frames = request_n_sockets(o) * ((uint64_t)o->fill_size + o->tx_size);
 
@@ -134,11 +136,10 @@ int request_sockets(struct xskd *x, const char *interface, const struct xskd_han
 	if (o->keep)
 		r = ask(x, interface, o, false, &umem, true, out);
 	if (r == -ENOENT) {
-		umem.fd = umem_create((uint64_t)o->frames * o->frame_size, o->huge_pages);
-		if (umem.fd < 0)
-			return conn_fail(x, umem.fd, "cannot get %llu bytes of packet memory%s: %m",
-					 (unsigned long long)o->frames * o->frame_size,
-					 o->huge_pages ? " in huge pages" : "");
+		r = umem_create(x, &umem, (uint64_t)o->frames * o->frame_size,
+				(enum xskd_huge_pages)o->huge_pages);
+		if (r < 0)
+			return r;
 		/*
 		 * Before the daemon has it: pages that were touched come into its page tables in
 		 * batches.

@@ -88,7 +88,7 @@ static int get_info(struct call *call)
 	info->features.bind_to_device = core->features.bind_to_device;
 	info->features.multi_buffer = core->features.multi_buffer;
 	info->limits.packet_bytes = PACKET_MAX;
-	info->limits.packet_fds = FDSET_MAX;
+	info->limits.packet_fds = PACKET_FDS;
 	info->limits.calls_in_flight = core->limits.calls_in_flight;
 	info->limits.connections_per_netns = core->limits.connections_per_netns;
 	info->limits.sockets_per_lease = core->limits.sockets_per_lease;

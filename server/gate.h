@@ -50,7 +50,7 @@ pid_t gate_pid(const struct gate *gate);
  * kernel answered is passed on; -EPIPE: the gate has ended.
  */
 
-/* gate_sockets() - @n of them, at most FDSET_MAX; the caller owns the fds. */
+/* gate_sockets() - @n of them, at most PACKET_FDS; the caller owns the fds. */
 int gate_sockets(struct gate *gate, int netns_fd, enum gate_socket kind, size_t n,
 		 int *out_fds) must_check;
 

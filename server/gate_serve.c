@@ -121,7 +121,7 @@ static bool is_request(const struct gate_request *req, size_t len, const struct 
 		return false;
 	switch (req->op) {
 	case GATE_SOCKETS:
-		return fds->n <= 1 && req->n && req->n <= FDSET_MAX && req->kind <= GATE_RTNETLINK;
+		return fds->n <= 1 && req->n && req->n <= PACKET_FDS && req->kind <= GATE_RTNETLINK;
 	case GATE_LINK:
 		return (fds->n == 1 || fds->n == 2) &&
 		       (req->flags == XDP_FLAGS_SKB_MODE || req->flags == XDP_FLAGS_DRV_MODE);

@@ -136,8 +136,8 @@ static void fd_flood(void)
 
 	for (size_t i = 0; i < FLOOD_FDS; i++)
 		fds[i] = sock;
-	for (size_t n = FDSET_MAX; ASK(sock, GET_INFO, &info, fds, n);)
-		n = mutate_random(4) ? FDSET_MAX : FLOOD_FDS;
+	for (size_t n = PACKET_FDS; ASK(sock, GET_INFO, &info, fds, n);)
+		n = mutate_random(4) ? PACKET_FDS : FLOOD_FDS;
 	close(sock);
 }
 

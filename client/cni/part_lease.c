@@ -34,7 +34,7 @@ bool attach_clear_orphan(struct attach *a)
 
 	return attach_daemon(a) == 0 &&
 	       xskd_get_program(a->x, 0, a->link.name, netns_of(a), &p) == 0 && p.transient &&
-	       !p.leases && xskd_unload_program(a->x, p.id, NULL, 0, true) == 0;
+	       !p.leases && xskd_unload_link(a->x, p.id, p.link_id, true) == 0;
 }
 
 static int load(struct attach *a, struct xskd_program *out)
@@ -85,17 +85,20 @@ static int program_add(struct attach *a)
 	    journal_note(a->journal, "program", json_integer(0), a->fail) < 0 ||
 	    load(a, &program) < 0)
 		return -1;
+	/* The link first: with it, and with no id yet, the program is found by its place. */
+	if (journal_note(a->journal, "link", json_integer(program.link_id), a->fail) < 0)
+		return -1;
 	return journal_note(a->journal, "program", json_integer(program.id), a->fail);
 }
 
 /* The daemon may be at it by itself, as when the pod's namespace has just ended. */
-static int unload(struct attach *a, uint32_t id)
+static int unload(struct attach *a, uint32_t id, uint32_t link)
 {
-	int err = xskd_unload_program(a->x, id, NULL, 0, true);
+	int err = xskd_unload_link(a->x, id, link, true);
 
 	for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
 		pause_a_little();
-		err = xskd_unload_program(a->x, id, NULL, 0, true);
+		err = xskd_unload_link(a->x, id, link, true);
 	}
 	return err;
 }
@@ -104,6 +107,7 @@ static int program_del(struct attach *a)
 {
 	const json_t *noted = json_object_get(a->journal->json, "program");
 	uint32_t id = (uint32_t)json_integer_value(noted);
+	uint32_t link = id ? (uint32_t)journal_number(a->journal, "link") : 0;
 	struct xskd_program program;
 	int err;
 
@@ -118,7 +122,7 @@ static int program_del(struct attach *a)
 	if (!err && !id && (!program.transient || program.leases))
 		return 0;
 	if (!err)
-		err = unload(a, program.id);
+		err = unload(a, program.id, link ? link : program.link_id);
 	return err < 0 && err != -ENOENT
 		       ? fail_xskd(a->fail, a->x, err, "cannot unload the program of '%s'",
 				   journal_text(a->journal, "ifname"))

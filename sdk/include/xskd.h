@@ -23,19 +23,21 @@
  *	-EEXIST        the queue, or the name, is taken
  *	-EINVAL        the request does not make sense
  *	-EPERM         this connection may not make this call at all (admin calls)
- *	-EDQUOT        a limit of the connection or the lease is reached
+ *	-EDQUOT        a limit of the connection or the lease is reached, fewer queues are free than
+ *	               were asked for, or the daemon has no memory or descriptors left
  *	-EBUSY         the state of things forbids it: mend what the text says, then ask again
- *	-EAGAIN        the daemon is stopping or starting, or the program is being unloaded: ask
- *	               again a little later
+ *	-EAGAIN        another call is still at the program, the queue or the lease: ask again some
+ *	               milliseconds later
  *	-ETIMEDOUT     the deadline has passed; the connection is closed, see xskd_open()
  *	-EOPNOTSUPP    the daemon, the kernel or the driver cannot do it
  *	-ECONNREFUSED, -ENOENT at xskd_open(): no daemon there
- *	-ENOTCONN      the connection has ended, and the daemon is not back, or the call was one
- *that is not asked twice (see xskd_open()); the next call tries again -EPROTO        the daemon's
- *answer is none of this protocol; the connection is closed -EMFILE        this process has no fd
- *left for those of the answer; the connection is closed -EMSGSIZE      the request has more texts
- *or queues than a packet holds; nothing was sent -ESTALE        called in a child of the process
- *that opened the connection
+ *	-ENOTCONN      the connection has ended, and the daemon is not back, or the call is one that
+ *	               is not asked twice (see xskd_open()); the next call tries again
+ *	-EPROTO        the daemon's answer is none of this protocol; the connection is closed
+ *	-EMFILE        this process has no fd left for those of the answer; the connection is closed
+ *	-EMSGSIZE      the request has more texts or queues than a packet holds; nothing was sent
+ *	-ESTALE        called in a child of the process that opened the connection, or in another
+ *	               network namespace
  *
  * and xskd_status() has the exact gRPC code that the daemon sent.
  *
@@ -103,10 +105,11 @@ struct xskd;
  *
  * Once open, it comes back by itself: after -ENOTCONN and -ETIMEDOUT, or when the daemon was
  * restarted unseen, the next call connects again. It waits for the daemon within its own timeout,
- * at most ten seconds. A call whose answer was lost is asked again: all calls but
- *xskd_load_program() and xskd_unload_program(), which are only if the daemon had not read them,
- *have the same outcome twice (xskd_revoke_lease() may count 0). xskd_fd() is another then. In a
- *thread that is in another network namespace than the connection is for, -ESTALE.
+ * at most ten seconds. A call whose answer was lost is asked again: all calls have the same outcome
+ * twice (xskd_revoke_lease() may count 0), but for xskd_load_program(), xskd_unload_program() and
+ * xskd_unload_link(), which are only asked again if the daemon had not read them. xskd_fd() is
+ * another then. In a thread that is in another network namespace than the connection is for,
+ * -ESTALE.
  */
 int xskd_open(const char *path, int timeout_ms, struct xskd **out);
 
@@ -171,6 +174,14 @@ struct xskd_activity {
 	uint64_t leases_restored, leases_stale, sockets_found;
 	size_t n_limits; /* that were hit */
 	struct xskd_limit_hits limits[24];
+	/*
+	 * Instances of the default program that shall wait for a LoadProgram; and all that do, also
+	 * of custom ones that are loaded repeatedly.
+	 */
+	uint32_t pool_size, pool_ready;
+	bool pool_busy; /* one is still to be made or thrown away */
+	/* LoadPrograms that got one, those that found none, and instances that waited again. */
+	uint64_t pool_taken, pool_missed, pool_reused;
 };
 
 /* xskd_get_activity() - for administrators; zeros from a daemon that is too old to tell. */
@@ -182,6 +193,24 @@ enum xskd_zero_copy {
 	XSKD_ZC_PREFERRED = 0, /* the driver decides; the socket says what it became */
 	XSKD_ZC_REQUIRED,      /* or fail */
 	XSKD_ZC_NO,            /* copy mode */
+};
+
+/*
+ * Pages of the UMEM. In huge ones it is made, registered and unmapped faster, which takes a
+ * hand-off of much memory to a fifth of its time, and packets find their frames with fewer
+ * look-ups. UMEM is rounded up to whole pages.
+ */
+enum xskd_huge_pages {
+	XSKD_HUGE_NO = 0,
+	/* Pages of 2 MiB that the administrator set aside (vm.nr_hugepages); -ENOMEM: none free. */
+	XSKD_HUGE_REQUIRED,
+	/*
+	 * Those if there are enough, else such as the kernel can put together (Linux 6.1), else
+	 * small ones: umem_page_size says which. To put them together it waits until each CPU has
+	 * run a task of its own, so not for nodes where a CPU never comes to that.
+	 */
+	XSKD_HUGE_PREFERRED,
+	XSKD_HUGE_1G, /* pages of 1 GiB that were set aside; -ENOMEM: none free */
 };
 
 struct xskd_handoff_opts {
@@ -200,10 +229,14 @@ struct xskd_handoff_opts {
 	enum xskd_zero_copy zero_copy;
 	bool no_need_wakeup;   /* do without XDP_USE_NEED_WAKEUP */
 	bool multi_buffer;     /* XDP_USE_SG: a packet may take several frames */
-	bool huge_pages;       /* UMEM in 2 MiB pages; -ENOMEM where the node has none free */
+	uint8_t huge_pages;    /* enum xskd_huge_pages */
 	uint32_t busy_poll_us; /* SO_BUSY_POLL, with SO_PREFER_BUSY_POLL; 0: no busy polling */
 	uint32_t busy_poll_budget;
-	bool keep; /* the daemon keeps a copy: a restarted process gets the same sockets */
+	/*
+	 * The daemon keeps a copy, and a restarted process gets the same sockets: until
+	 * xskd_release(), the end of the lease, or for `limits.keptSeconds` without a process.
+	 */
+	bool keep;
 	const char *container; /* for administrators: whose lease */
 	int netns_fd;          /* for administrators: with container, its namespace; 0: none */
 };
@@ -237,6 +270,8 @@ struct xskd_handoff {
 	size_t lost_frames; /* resumed: that the kernel or the driver may still write to */
 	struct xskd_socket *sockets;
 	size_t n_sockets;
+	/* As granted. Of a resumed hand-off huge pages are known only if they were set aside. */
+	size_t umem_page_size;
 };
 
 /*
@@ -250,9 +285,11 @@ struct xskd_handoff {
  * With `keep`, sockets that the daemon still has for these queues are resumed instead: their sizes
  * stand, whatever @opts say, and so do their packets.
  *
- * -EACCES: no lease. -EEXIST: a queue has another holder. -EBUSY: no XDP program of xskd's is on
- * the interface, or the queue was not free within a second of its last holder's end.
- * -EOPNOTSUPP: zero-copy was required and the driver cannot.
+ * -EACCES: no lease. -EEXIST: a queue has another holder, or was not free within a second of its
+ * last holder's end. -EBUSY: no XDP program of xskd's is on the interface, or the lease's device
+ * has gone. -EAGAIN: a call of the lease that had a queue before is still at it. -EOPNOTSUPP:
+ * zero-copy was required and the driver cannot. -ENOMEM: no memory, or no huge pages; the text says
+ * how many there are.
  */
 int xskd_hand_off(struct xskd *x, const char *interface, const struct xskd_handoff_opts *opts,
 		  struct xskd_handoff **out);
@@ -362,7 +399,8 @@ struct xskd_load_opts {
 };
 
 struct xskd_program {
-	uint32_t id; /* the kernel's, as `bpftool prog` shows it */
+	uint32_t id; /* the kernel's, as `bpftool prog` shows it; may come again once it is unloaded
+		      */
 	char name[64];
 	char interface[XSKD_IFNAME_SIZE];
 	uint32_t ifindex; /* 0: the interface is gone */
@@ -372,6 +410,7 @@ struct xskd_program {
 	char map[16];
 	uint32_t map_entries, map_id, link_id;
 	bool map_given; /* its XSKMAP was handed out; it can serve no other lease */
+	bool from_pool; /* it was ready and waiting when it was loaded */
 	uint64_t loaded_at;
 	bool transient;  /* goes with the last lease that it serves */
 	uint32_t leases; /* that it serves now */
@@ -393,6 +432,13 @@ int xskd_load_program(struct xskd *x, const char *interface, const struct xskd_l
  */
 int xskd_unload_program(struct xskd *x, uint32_t id, const char *interface, int netns_fd,
 			bool force);
+
+/*
+ * xskd_unload_link() - the same for whoever has written @id down and comes back later: only as long
+ * as it is attached by @link_id, both as xskd_load_program() told. The id of a program may come
+ * again, for another interface; that of a link never does. -ENOENT: it was unloaded.
+ */
+int xskd_unload_link(struct xskd *x, uint32_t id, uint32_t link_id, bool force);
 
 /* xskd_get_program() - one of them; arguments as above. */
 int xskd_get_program(struct xskd *x, uint32_t id, const char *interface, int netns_fd,

@@ -64,7 +64,7 @@ static void queues(void **state)
 {
 	static const char *const bad[] = {
 		"",  ",",   "1,",    ",1",         "1-", "-1",   "3-1",
-		"a", "1,1", "0-2,1", "4294967296", "5 ", "1--2", "0-4096"
+		"a", "1,1", "0-2,1", "4294967296", "5 ", "1--2", "0-1024"
 	};
 	static const uint32_t want[] = { 0, 1, 2, 3, 7, 9 };
 	cleanup(queue_list_donep) struct queue_list list = { 0 };

@@ -180,10 +180,10 @@ static void the_largest_packet_is_good(void **state)
 	size_t len = 0;
 
 	(void)state;
-	send_raw(p.a, buf, sizeof(buf), p.a, FDSET_MAX);
+	send_raw(p.a, buf, sizeof(buf), p.a, PACKET_FDS);
 	assert_int_equal(receive(p.b, PACKET_MAX, &len, &fds), PACKET_OK);
 	assert_int_equal(len, PACKET_MAX);
-	assert_int_equal(fds.n, FDSET_MAX);
+	assert_int_equal(fds.n, PACKET_FDS);
 	fdset_done(&fds);
 	pair_done(&p);
 }
@@ -206,7 +206,7 @@ static void more_fds_than_a_set_holds_are_bad(void **state)
 	struct pair p = pair_new();
 
 	(void)state;
-	send_raw(p.a, "x", 1, p.a, FDSET_MAX + 1);
+	send_raw(p.a, "x", 1, p.a, PACKET_FDS + 1);
 	assert_refused(p.b, PACKET_MAX, PACKET_BAD);
 	send_raw(p.a, "x", 1, p.a, SCM_MAX_FD);
 	assert_refused(p.b, PACKET_MAX, PACKET_BAD);
