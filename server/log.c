@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "outlet.h"
+
 static const char *const level_name[] = {
 	[LEVEL_ERROR] = "error",
 	[LEVEL_WARNING] = "warning",
@@ -100,7 +102,12 @@ static void put_json(const char *time, enum log_level level, const char *message
 
 	char *text = line ? json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 
-	fprintf(stderr, "%s\n", text ? text : "{\"level\":\"error\",\"msg\":\"message lost\"}");
+	const char lost[] = "{\"level\":\"error\",\"msg\":\"message lost\"}\n";
+	size_t len = text ? strlen(text) : sizeof(lost) - 1;
+
+	if (text)
+		text[len++] = '\n'; /* in the place of its NUL */
+	outlet_put(text ? text : lost, len);
 	free(text);
 	json_decref(line);
 }
@@ -122,7 +129,8 @@ static void put_text(const char *time, enum log_level level, const char *message
 		(strpbrk(fields[i].value, " \"=") ? append_quoted : append)(line, sizeof(line), &at,
 									    fields[i].value);
 	}
-	fprintf(stderr, "%s\n", line);
+	line[at++] = '\n';
+	outlet_put(line, at);
 }
 
 void log_fields(enum log_level level, const char *message, const struct log_field *fields, size_t n)
@@ -133,6 +141,15 @@ void log_fields(enum log_level level, const char *message, const struct log_fiel
 		return;
 	timestamp(time, sizeof(time));
 	(log_json ? put_json : put_text)(time, level, message, fields, n);
+}
+
+void log_flush(void)
+{
+	unsigned int lost = outlet_flush();
+
+	if (lost)
+		log_warning("%u lines of this log were lost: its reader did not take them in time",
+			    lost);
 }
 
 void log_line(enum log_level level, const char *fmt, ...)

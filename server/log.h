@@ -30,6 +30,9 @@ bool log_enabled(enum log_level level);
 /* log_level_parse() - "error", "warning", "info", "debug"; Return: false if it is none of these. */
 bool log_level_parse(const char *word, enum log_level *out);
 
+/* log_flush() - what could not be written when it was said; once a second. */
+void log_flush(void);
+
 void log_line(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 void log_fields(enum log_level level, const char *message, const struct log_field *fields,
 		size_t n);

@@ -138,6 +138,7 @@ static void on_tick(uv_timer_t *timer)
 	struct server *s = timer->data;
 
 	audit_flush(s->audit);
+	log_flush();
 	entrance_tick(&s->entrance);
 	conns_tick(&s->conns);
 	exporter_tick(&s->exporter);
