@@ -166,7 +166,7 @@ static int make(struct call *call, struct netns *ns)
 	err = instance_make(ns->gate, &spec, &job->instance, &call->fault);
 	if (!err) {
 		call->made = true;
-		err = instance_pin(&job->instance, bpf_dir, &call->fault);
+		err = instance_pin(&job->instance, bpf_dir, false, &call->fault);
 	}
 	if (!err)
 		err = instance_attach(&job->instance, ns, &dev, (enum instance_mode)req->mode,

@@ -40,7 +40,8 @@ void fault_log(struct fault *f, char *log)
 
 bool fault_is_shortage(int err)
 {
-	return err == -ENOMEM || err == -EMFILE || err == -ENFILE || err == -ENOBUFS;
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE || err == -ENOBUFS ||
+	       err == -ETOOMANYREFS;
 }
 
 static Xskd__Code code_of(int err)
@@ -83,8 +84,17 @@ int fault_sys(struct fault *f, int err, const char *fmt, ...)
 	return err ? -err : -EINVAL;
 }
 
+/* Half a KiB of text need not be cleared for each call that does not fail. */
+void fault_init(struct fault *f)
+{
+	f->code = XSKD__CODE__OK;
+	f->err = 0;
+	*f->text = '\0';
+	f->log = NULL;
+}
+
 void fault_done(struct fault *f)
 {
 	free(f->log);
-	*f = FAULT_INIT;
+	fault_init(f);
 }

@@ -19,6 +19,9 @@ struct fault {
 
 #define FAULT_INIT ((struct fault){ .code = XSKD__CODE__OK })
 
+/* fault_init() - FAULT_INIT for what lies in memory that is not cleared. */
+void fault_init(struct fault *f);
+
 /*
  * fault_set() - record a failure; a later one replaces an earlier.
  * @err: positive errno, or 0.

@@ -15,6 +15,7 @@
 #include "log.h"
 #include "netns.h"
 #include "packet.h"
+#include "rest.h"
 #include "sandbox.h"
 
 #define CHANNELS_MAX 128
@@ -134,6 +135,7 @@ static _Noreturn void run(const struct own *own, const struct sandbox *sandbox, 
 		ready.err = start_threads(own);
 	if (!ready.err)
 		ready.err = sandbox_gate_calls(sandbox, daemon);
+	rest_begin();
 	if (packet_send(own->control, 0, (uint8_t *)&ready, sizeof(ready), NULL) != PACKET_OK)
 		_exit(1);
 	while (packet_recv(own->control, 0, &nothing, sizeof(nothing), &len, &none) == -EINTR)

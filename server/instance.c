@@ -386,7 +386,9 @@ int instance_attach(struct instance *in, struct netns *ns, const struct device *
 		return foreign_fault(ns, dev, fault);
 	err = create_link(in, ns, dev->ifindex,
 			  granted == INSTANCE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
-	if (err < 0 && err != -EBUSY && err != -EEXIST && mode == INSTANCE_AUTO) {
+	/* Not for what is soon over, as generic is for life. -EPIPE: the gate has gone. */
+	if (err < 0 && err != -EBUSY && err != -EEXIST && err != -EPIPE &&
+	    !fault_is_shortage(err) && mode == INSTANCE_AUTO) {
 		log_info("native XDP on '%s' is not possible (%s), taking generic", dev->name,
 			 strerrordesc_np(-err));
 		granted = INSTANCE_GENERIC;
@@ -404,32 +406,41 @@ int instance_attach(struct instance *in, struct netns *ns, const struct device *
 
 /* ---- pins ---- */
 
-int instance_pin(const struct instance *in, const char *bpf_dir, struct fault *fault)
+int instance_pin(const struct instance *in, const char *bpf_dir, bool hidden, struct fault *fault)
 {
-	int err = pin_make(bpf_dir, in->id, fault);
+	int err = pin_make(bpf_dir, in->id, hidden, fault);
 
 	if (!err)
-		err = pin_put(bpf_dir, in->id, "prog", in->prog_fd, fault);
+		err = pin_put(bpf_dir, in->id, hidden, "prog", in->prog_fd, fault);
 	if (!err)
-		err = pin_put(bpf_dir, in->id, "map", in->map_fd, fault);
+		err = pin_put(bpf_dir, in->id, hidden, "map", in->map_fd, fault);
 	if (!err && in->counters_fd >= 0)
-		err = pin_put(bpf_dir, in->id, "counters", in->counters_fd, fault);
+		err = pin_put(bpf_dir, in->id, hidden, "counters", in->counters_fd, fault);
 	return err;
 }
 
 int instance_pin_link(const struct instance *in, const char *bpf_dir, struct fault *fault)
 {
-	return pin_put(bpf_dir, in->id, "link", in->link_fd, fault);
+	return pin_put(bpf_dir, in->id, false, "link", in->link_fd, fault);
+}
+
+int instance_unpin_link(const char *bpf_dir, uint32_t id)
+{
+	cleanup(close_fdp) int link = pin_get(bpf_dir, id, "link");
+
+	if (fault_is_shortage(link))
+		return link; /* it may well be there */
+	/* A kernel that cannot (before 5.10) does it at the unlink. */
+	if (link >= 0)
+		(void)bpf_link_detach(link);
+	return pin_drop(bpf_dir, id, "link");
 }
 
 int instance_unpin(const char *bpf_dir, uint32_t id)
 {
-	cleanup(close_fdp) int link = pin_get(bpf_dir, id, "link");
+	int err = instance_unpin_link(bpf_dir, id);
 
-	if (link >= 0)
-		(void)bpf_link_detach(
-			link); /* a kernel that cannot (before 5.10) does it at the unlink */
-	return pin_remove(bpf_dir, id);
+	return err ? err : pin_remove(bpf_dir, id, false);
 }
 
 /* A shortage of descriptors is not taken for a pin that is not there. */
@@ -508,6 +519,17 @@ int instance_counters(int fd, uint32_t queue, uint64_t *out_redirected, uint64_t
 	*out_redirected = redirected;
 	*out_passed = passed;
 	return 0;
+}
+
+int instance_reset(int fd, uint32_t queue)
+{
+	int cpus = libbpf_num_possible_cpus();
+	cleanup(freep) struct queue_counters *zero =
+		cpus > 0 ? calloc((size_t)cpus, sizeof(*zero)) : NULL;
+
+	if (!zero)
+		return cpus < 0 ? cpus : -ENOMEM;
+	return bpf_map_update_elem(fd, &queue, zero, BPF_ANY) < 0 ? -errno : 0;
 }
 
 void instance_detach(struct instance *in)

@@ -65,17 +65,21 @@ int instance_attach(struct instance *in, struct netns *ns, const struct device *
 		    struct fault *fault) must_check;
 
 /*
- * instance_pin() - program and maps. The link is pinned once it is there, by instance_pin_link().
+ * instance_pin() - program and maps; @hidden: see pin_hide(). The link is pinned once it is there,
+ * by instance_pin_link().
  */
-int instance_pin(const struct instance *in, const char *bpf_dir, struct fault *fault) must_check;
+int instance_pin(const struct instance *in, const char *bpf_dir, bool hidden,
+		 struct fault *fault) must_check;
 int instance_pin_link(const struct instance *in, const char *bpf_dir,
 		      struct fault *fault) must_check;
 
 /*
- * instance_unpin() - detach it and take its pins away; no error where there is none. Detached first
- * and explicitly: behind the last unlink(2) the kernel takes its time, and the interface would look
- * taken.
+ * instance_unpin_link() - detach it and take the link's pin away; no error where there is none.
+ * Detached first and explicitly: behind the last unlink(2) the kernel takes its time, and the
+ * interface would look taken.
  */
+int instance_unpin_link(const char *bpf_dir, uint32_t id) must_check;
+/* instance_unpin() - and all other pins. */
 int instance_unpin(const char *bpf_dir, uint32_t id) must_check;
 
 /* instance_open() - from its pins. -ENOENT: there is no such directory, or not all in it. */
@@ -88,6 +92,8 @@ int instance_ifindex(const char *bpf_dir, uint32_t id, uint32_t *out) must_check
 int instance_counters(int fd, uint32_t queue, uint64_t *out_redirected,
 		      uint64_t *out_passed) must_check;
 int instance_open_counters(const char *bpf_dir, uint32_t id) must_check;
+/* instance_reset() - to nothing. */
+int instance_reset(int fd, uint32_t queue) must_check;
 
 /*
  * instance_detach() - off its device. To close the link does the same, but for a moment the gate

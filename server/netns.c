@@ -9,6 +9,7 @@
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
+#include <linux/veth.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,7 +116,8 @@ static void put(struct request *req, unsigned short type, const void *data, size
 
 	attr->rta_type = type;
 	attr->rta_len = (unsigned short)RTA_LENGTH(len);
-	memcpy(RTA_DATA(attr), data, len);
+	if (len)
+		memcpy(RTA_DATA(attr), data, len);
 	req->nlh.nlmsg_len = NLMSG_ALIGN(req->nlh.nlmsg_len) + (uint32_t)RTA_ALIGN(RTA_LENGTH(len));
 }
 
@@ -331,6 +333,63 @@ int netns_only_device(struct netns *ns, uint32_t ifindex, bool *out)
 	if (!err)
 		*out = !others.found;
 	return err;
+}
+
+/* ---- a veth pair ---- */
+
+static void *nest_begin(struct request *req, unsigned short type)
+{
+	void *nest = (char *)req + NLMSG_ALIGN(req->nlh.nlmsg_len);
+
+	put(req, type, NULL, 0);
+	return nest;
+}
+
+static void nest_end(struct request *req, void *nest)
+{
+	struct rtattr *attr = nest;
+
+	attr->rta_len = (unsigned short)((char *)req + req->nlh.nlmsg_len - (char *)nest);
+}
+
+static void put_one_queue(struct request *req)
+{
+	const uint32_t one = 1;
+
+	put(req, IFLA_NUM_RX_QUEUES, &one, sizeof(one));
+	put(req, IFLA_NUM_TX_QUEUES, &one, sizeof(one));
+}
+
+static int no_answer(struct nlmsghdr *nlh, void *arg)
+{
+	(void)nlh;
+	(void)arg;
+	return -EPROTO; /* an acknowledgement is all that there can be */
+}
+
+int netns_add_veth(struct netns *ns, uint32_t ifindex, uint32_t peer)
+{
+	const struct ifinfomsg other = { .ifi_index = (int)peer };
+	struct request req = {
+		.nlh = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
+			 .nlmsg_type = RTM_NEWLINK,
+			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL },
+		.link = { .ifi_index = (int)ifindex },
+	};
+	void *info, *data, *end;
+
+	put_one_queue(&req);
+	info = nest_begin(&req, IFLA_LINKINFO);
+	put(&req, IFLA_INFO_KIND, "veth", strlen("veth"));
+	data = nest_begin(&req, IFLA_INFO_DATA);
+	end = nest_begin(&req, VETH_INFO_PEER);
+	memcpy((char *)&req + req.nlh.nlmsg_len, &other, sizeof(other));
+	req.nlh.nlmsg_len += NLMSG_ALIGN(sizeof(other));
+	put_one_queue(&req);
+	nest_end(&req, end);
+	nest_end(&req, data);
+	nest_end(&req, info);
+	return ask(rtnetlink_of(ns), &req, no_answer, NULL);
 }
 
 /* ---- namespace numbers ---- */

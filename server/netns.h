@@ -60,6 +60,12 @@ int netns_self(void) must_check;
  */
 int netns_new(void) must_check;
 
+/*
+ * netns_add_veth() - a pair of devices with these indexes, one queue each, down. Needs
+ * CAP_NET_ADMIN.
+ */
+int netns_add_veth(struct netns *ns, uint32_t ifindex, uint32_t peer) must_check;
+
 /* device_find() - look up @name. */
 int device_find(struct netns *ns, const char *name, struct device *out) must_check;
 

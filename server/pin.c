@@ -14,15 +14,27 @@
 
 #include "log.h"
 
+/*
+ * No dot, for the kernel keeps those names for itself; beside the others, for a first Landlock lets
+ * nothing move between directories.
+ */
+#define POOL_PREFIX "pool-"
+
 /* In the order in which they are taken away. */
 static const char *const names[] = { "link", "counters", "map", "prog" };
 
-static int path_of(char *buf, const char *bpf_dir, uint32_t id, const char *what)
+/* For the directory itself @what is "": a slash at its end does no harm. */
+static int path_in(char *buf, const char *bpf_dir, const char *prefix, uint32_t id,
+		   const char *what)
 {
-	/* For the directory itself @what is "": a slash at its end does no harm. */
-	int n = snprintf(buf, PATH_MAX, "%s/programs/%u/%s", bpf_dir, id, what);
+	int n = snprintf(buf, PATH_MAX, "%s/programs/%s%u/%s", bpf_dir, prefix, id, what);
 
 	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int path_of(char *buf, const char *bpf_dir, uint32_t id, const char *what)
+{
+	return path_in(buf, bpf_dir, "", id, what);
 }
 
 static bool on_bpffs(const char *path)
@@ -88,20 +100,21 @@ int pin_mount(const char *bpf_dir, struct fault *fault)
 	return 0;
 }
 
-int pin_make(const char *bpf_dir, uint32_t id, struct fault *fault)
+int pin_make(const char *bpf_dir, uint32_t id, bool hidden, struct fault *fault)
 {
 	char path[PATH_MAX];
-	int err = path_of(path, bpf_dir, id, "");
+	int err = path_in(path, bpf_dir, hidden ? POOL_PREFIX : "", id, "");
 
 	if (!err && mkdir(path, 0700) < 0)
 		err = -errno;
 	return err < 0 ? fault_sys(fault, -err, "cannot make %s", path) : 0;
 }
 
-int pin_put(const char *bpf_dir, uint32_t id, const char *what, int fd, struct fault *fault)
+int pin_put(const char *bpf_dir, uint32_t id, bool hidden, const char *what, int fd,
+	    struct fault *fault)
 {
 	char path[PATH_MAX];
-	int err = path_of(path, bpf_dir, id, what);
+	int err = path_in(path, bpf_dir, hidden ? POOL_PREFIX : "", id, what);
 
 	if (!err && bpf_obj_pin(fd, path) < 0)
 		err = -errno;
@@ -117,25 +130,49 @@ int pin_get(const char *bpf_dir, uint32_t id, const char *what)
 	return fd < 0 && !err ? -errno : fd;
 }
 
-int pin_remove(const char *bpf_dir, uint32_t id)
+static int drop(const char *bpf_dir, const char *prefix, uint32_t id, const char *what)
 {
 	char path[PATH_MAX];
-	int err;
+	int err = path_in(path, bpf_dir, prefix, id, what);
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		err = path_of(path, bpf_dir, id, names[i]);
-		if (err < 0)
-			return err;
-		if (unlink(path) < 0 && errno != ENOENT)
-			return -errno;
-	}
-	err = path_of(path, bpf_dir, id, "");
+	return !err && unlink(path) < 0 && errno != ENOENT ? -errno : err;
+}
+
+int pin_drop(const char *bpf_dir, uint32_t id, const char *what)
+{
+	return drop(bpf_dir, "", id, what);
+}
+
+int pin_remove(const char *bpf_dir, uint32_t id, bool hidden)
+{
+	const char *prefix = hidden ? POOL_PREFIX : "";
+	char path[PATH_MAX];
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && !err; i++)
+		err = drop(bpf_dir, prefix, id, names[i]);
+	if (!err)
+		err = path_in(path, bpf_dir, prefix, id, "");
 	if (!err && rmdir(path) < 0 && errno != ENOENT)
 		err = -errno;
 	return err;
 }
 
-int pin_each(const char *bpf_dir, void (*fn)(void *arg, uint32_t id), void *arg)
+int pin_hide(const char *bpf_dir, uint32_t id, bool hide)
+{
+	char shown[PATH_MAX], hidden[PATH_MAX];
+	int err = path_of(shown, bpf_dir, id, "");
+
+	if (!err)
+		err = path_in(hidden, bpf_dir, POOL_PREFIX, id, "");
+	if (err < 0)
+		return err;
+	shown[strlen(shown) - 1] = hidden[strlen(hidden) - 1] = '\0';
+	return (hide ? rename(shown, hidden) : rename(hidden, shown)) < 0 ? -errno : 0;
+}
+
+/* @hidden: those that wait, else the others. */
+static int each(const char *bpf_dir, bool hidden, void (*fn)(void *arg, uint32_t id), void *arg)
 {
 	char path[PATH_MAX];
 	struct dirent *entry;
@@ -146,12 +183,36 @@ int pin_each(const char *bpf_dir, void (*fn)(void *arg, uint32_t id), void *arg)
 	if (!dir)
 		return -errno;
 	while ((entry = readdir(dir))) {
+		size_t skip = hidden ? strlen(POOL_PREFIX) : 0;
 		char *end;
-		unsigned long id = strtoul(entry->d_name, &end, 10);
+		unsigned long id;
 
+		if (strncmp(entry->d_name, POOL_PREFIX, skip) != 0)
+			continue;
+		id = strtoul(entry->d_name + skip, &end, 10);
 		if (id && id <= UINT32_MAX && !*end)
 			fn(arg, (uint32_t)id);
 	}
 	closedir(dir);
 	return 0;
+}
+
+int pin_each(const char *bpf_dir, void (*fn)(void *arg, uint32_t id), void *arg)
+{
+	return each(bpf_dir, false, fn, arg);
+}
+
+static void remove_hidden(void *arg, uint32_t id)
+{
+	const char *bpf_dir = arg;
+
+	if (pin_remove(bpf_dir, id, true) < 0)
+		log_warning("cannot remove the pins of program %u, which waited in the pool of an "
+			    "earlier daemon, ignoring them",
+			    id);
+}
+
+int pin_remove_hidden(const char *bpf_dir)
+{
+	return each(bpf_dir, true, remove_hidden, (void *)(uintptr_t)bpf_dir);
 }

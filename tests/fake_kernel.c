@@ -499,10 +499,11 @@ static void detach(struct prog *p)
 	p->on = NULL;
 }
 
-int instance_pin(const struct instance *in, const char *bpf_dir, struct fault *fault)
+int instance_pin(const struct instance *in, const char *bpf_dir, bool hidden, struct fault *fault)
 {
 	const int fds[] = { in->prog_fd, in->map_fd, in->counters_fd };
 
+	(void)hidden;
 	(void)bpf_dir;
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		int err = fds[i] < 0 ? 0 : due_fault(fault, "instance_pin()");

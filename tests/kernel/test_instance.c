@@ -68,7 +68,7 @@ static void a_pinned_instance_outlives_its_fds(void **state)
 
 	(void)state;
 	assert_int_equal(pin_mount(GROUND_BPF, &fault), 0);
-	assert_int_equal(instance_pin(&in, GROUND_BPF, &fault), 0);
+	assert_int_equal(instance_pin(&in, GROUND_BPF, false, &fault), 0);
 	assert_int_equal(instance_open(GROUND_BPF, id, &found), -ENOENT); /* has no link yet */
 	assert_int_equal(instance_attach(&in, &ground, &dev, INSTANCE_AUTO, &granted, &fault), 0);
 	assert_int_equal(instance_pin_link(&in, GROUND_BPF, &fault), 0);
@@ -168,7 +168,7 @@ static void a_moved_device_keeps_its_program(void **state)
 
 	(void)state;
 	assert_int_equal(pin_mount(GROUND_BPF, &fault), 0);
-	assert_int_equal(instance_pin(&in, GROUND_BPF, &fault), 0);
+	assert_int_equal(instance_pin(&in, GROUND_BPF, false, &fault), 0);
 	assert_int_equal(instance_attach(&in, &ground, &dev, INSTANCE_NATIVE, &granted, &fault), 0);
 	assert_int_equal(instance_pin_link(&in, GROUND_BPF, &fault), 0);
 	instance_done(&in);
