@@ -7,13 +7,18 @@
 #include "call.h"
 #include "log.h"
 
-#define ENTRIES 64 /* a power of two; who collides is written out at once */
+#define ENTRIES 256 /* a power of two; who collides is written out at once */
 
-/* What a connection asked last of a method, and how often it has asked the same since. */
+/*
+ * What a process has asked, on whichever of its connections, and how often it has asked the same
+ * since.
+ */
 struct entry {
-	const struct method *method;
+	const struct method *method; /* NULL: nobody's */
+	struct entry *next;          /* of those that are somebody's */
 	struct peer peer;
 	bool denied;
+	Xskd__Code code;
 	uint32_t more;
 	struct subject subject;
 };
@@ -28,7 +33,7 @@ struct spender {
 };
 
 struct audit {
-	struct entry entries[ENTRIES];
+	struct entry entries[ENTRIES], *used;
 	struct spender spenders[SPENDERS];
 };
 
@@ -97,10 +102,34 @@ static void flush(struct audit *audit, struct entry *e)
 	e->more = 0;
 }
 
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+	return (hash ^ value) * 0x9e3779b97f4a7c15; /* 2^64 by the golden ratio */
+}
+
+static struct entry *entry_of(struct audit *audit, const struct call *call)
+{
+	const struct subject *of = &call->subject;
+	uint64_t hash =
+		mix((uint64_t)call->method->call * 32 + (call->failed ? call->fault.code : 0),
+		    (uint64_t)call->peer.pid);
+
+	hash = mix(mix(hash, call->peer.cookie), of->program);
+	for (const char *at = of->interface; *at; at++)
+		hash = mix(hash, (uint8_t)*at);
+	for (const char *at = of->container; *at; at++)
+		hash = mix(hash, (uint8_t)*at);
+	return &audit->entries[(hash >> 32) % ENTRIES];
+}
+
 static bool is_same(const struct entry *e, const struct call *call)
 {
-	return e->method == call->method && e->peer.conn == call->peer.conn &&
-	       e->denied == call->failed && e->subject.program == call->subject.program &&
+	const struct peer *a = &e->peer, *b = &call->peer;
+
+	return e->method == call->method && a->pid == b->pid && a->uid == b->uid &&
+	       a->cookie == b->cookie && a->admin == b->admin && e->denied == call->failed &&
+	       (!call->failed || e->code == call->fault.code) &&
+	       e->subject.program == call->subject.program &&
 	       !strcmp(e->subject.interface, call->subject.interface) &&
 	       !strcmp(e->subject.container, call->subject.container);
 }
@@ -115,23 +144,37 @@ void audit_note(struct audit *audit, const struct call *call)
 		metrics_count(&call->core->metrics, TALLY_DENIED);
 	if (!audit || !log_enabled(LEVEL_INFO))
 		return;
-	e = &audit->entries[(call->peer.conn * 16 + (uint64_t)call->method->call) % ENTRIES];
+	e = entry_of(audit, call);
 	if (is_same(e, call)) {
 		e->more++;
 		return;
 	}
 	flush(audit, e);
+	if (!e->method) {
+		e->next = audit->used;
+		audit->used = e;
+	}
 	e->method = call->method;
 	e->peer = call->peer;
 	e->denied = call->failed;
+	e->code = call->fault.code;
 	e->subject = call->subject;
 	put(audit, e, 0, call->failed ? call->fault.text : NULL);
 }
 
 void audit_flush(struct audit *audit)
 {
-	for (size_t i = 0; i < ENTRIES; i++)
-		flush(audit, &audit->entries[i]);
+	/* Who has been silent for that long is forgotten: when he asks again, he gets a whole line.
+	 */
+	for (struct entry **at = &audit->used, *e; (e = *at);) {
+		if (e->more) {
+			flush(audit, e);
+			at = &e->next;
+		} else {
+			e->method = NULL;
+			*at = e->next;
+		}
+	}
 	for (size_t i = 0; i < SPENDERS; i++) {
 		struct spender *s = &audit->spenders[i];
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The audit trail: a line in the log for each descriptor that was granted or denied, and for each
- * change of programs and leases. A client that asks the same over and over gets one line at once,
+ * change of programs and leases. A process that asks the same over and over gets one line at once,
  * and from then on one a second that says how many more there were: nothing is left out, and nobody
  * can flood the log.
  */

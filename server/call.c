@@ -8,8 +8,14 @@
 #include "audit.h"
 #include "method.h"
 
-/* A packet of 64 KiB can ask for millions of empty submessages: memory for decoding has an end. */
-#define DECODE_MAX (512 * 1024)
+/*
+ * A packet of 64 KiB can ask for megabytes of empty submessages, and a call may wait for its turn:
+ * memory for decoding has an end. What pods may call needs little, but a packet full has to fit.
+ */
+#define DECODE_ADMIN (512 * 1024)
+#define DECODE_POD   (128 * 1024)
+
+#define MALLOC_ROUNDS 32 /* what an allocation takes more than it was asked for, at most */
 
 struct call_block {
 	struct call_block *next;
@@ -41,11 +47,12 @@ void *call_alloc(struct call *call, size_t size)
 static void *decode_alloc(void *arg, size_t size)
 {
 	struct call *call = arg;
+	size_t cost = size + sizeof(struct call_block) + MALLOC_ROUNDS; /* most are small */
 	void *p;
 
-	if (size > call->decode_left)
+	if (cost > call->decode_left)
 		return NULL;
-	call->decode_left -= size;
+	call->decode_left -= cost;
 	p = call_alloc(call, size);
 	call->decode_lacks |= !p;
 	return p;
@@ -60,19 +67,22 @@ static void decode_free(void *arg, void *p)
 int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, size_t len,
 	     struct fdset *fds, struct call **out)
 {
-	struct call *call = malloc(sizeof(*call));
+	struct call *call = core->spare ? steal_ptr(&core->spare) : malloc(sizeof(*call));
 	ProtobufCAllocator allocator = { decode_alloc, decode_free, call };
 
 	if (!call) {
-		fdset_done(fds);
+		core->reap(core->arg, fds, peer);
 		return -ENOMEM;
 	}
-	memset(call, 0, offsetof(struct call, first));
+	memset(call, 0, offsetof(struct call, fds));
 	call->core = core;
 	call->peer = *peer;
 	call->lent = -1;
-	call->decode_left = DECODE_MAX;
-	call->fault = FAULT_INIT;
+	call->decode_left = peer->admin ? DECODE_ADMIN : DECODE_POD;
+	fault_init(&call->fault);
+	call->out.n = 0;
+	*call->subject.container = *call->subject.interface = '\0';
+	call->subject.program = 0;
 	fdset_move(&call->fds, fds);
 	clock_gettime(CLOCK_MONOTONIC, &call->began);
 	xskd__reply__init(&call->reply);
@@ -87,6 +97,15 @@ int call_new(struct core *core, const struct peer *peer, const uint8_t *buf, siz
 	call->method = method_find(call->req->call_case);
 	*out = call;
 	return 0;
+}
+
+void call_reap_fd(const struct call *call, int *fd, const struct peer *from)
+{
+	struct fdset fds = FDSET_INIT;
+
+	if (*fd >= 0)
+		(void)!fdset_add(&fds, steal_fd(fd));
+	call->core->reap(call->core->arg, &fds, from);
 }
 
 /* ---- running ---- */
@@ -104,6 +123,22 @@ static bool is_late(const struct call *call)
 	return call->req->timeout_ms && ms_since(&call->began) > (int64_t)call->req->timeout_ms;
 }
 
+int call_give_up(struct call *call)
+{
+	if (!call->gone || !*call->gone || !call->method->undo)
+		return 0;
+	return call_fail(call, CANCELLED, "the client has gone before its turn came");
+}
+
+/*
+ * What it would make would be taken back at once. While the daemon runs, that is done nevertheless:
+ * who asks for much and does not wait shall not be done sooner, and ask again, than who does.
+ */
+static int end_with_daemon(struct call *call)
+{
+	return call->core->ending ? call_give_up(call) : 0;
+}
+
 static int admit(struct call *call)
 {
 	int err;
@@ -118,15 +153,15 @@ static int admit(struct call *call)
 			"%s is for administrators: use the socket in admin/ of the run directory, "
 			"as root",
 			call->method->name);
-	if (call->peer.gone && call->method->undo)
-		return call_fail(call, CANCELLED, "the client has gone before its turn came");
+	err = call_give_up(call);
+	if (err)
+		return err;
 	err = call->method->shape ? call->method->shape(call) : 0;
 	if (!err && fdset_left(&call->fds))
 		return call_fail(
 			call, INVALID_ARGUMENT,
 			"%u of the packet's file descriptors are named by no field of the request",
 			fdset_left(&call->fds));
-	fdset_done(&call->fds);
 	return err;
 }
 
@@ -168,6 +203,8 @@ enum call_state call_run(struct call *call)
 				  call->req->timeout_ms);
 			return ended(call, true);
 		}
+		if (call->step == 0 && end_with_daemon(call) < 0)
+			return ended(call, true);
 		if (step->blocks)
 			return CALL_WORK;
 		result = step->fn(call);
@@ -188,23 +225,35 @@ void call_work(struct call *call)
 	call->failed = result < 0;
 }
 
-#define PAUSES_TO_MAX 3 /* 1, 2, 4, 8, 8, ... ms */
+/*
+ * A sixteenth of what it has waited already, so that what was waited for is found that much too
+ * late at most, half of that on average: nothing tells when the kernel frees a queue, some 20 to 60
+ * ms after its socket was closed.
+ */
+#define PAUSE_SHARE  16
+#define PAUSE_MAX_MS 16
 
 int call_pause(struct call *call, uint32_t most_ms)
 {
+	int64_t waited;
+
 	/* By the clock: on a busy machine the attempts take longer than the pauses between them. */
-	if (!call->pauses)
+	if (!call->waits)
 		clock_gettime(CLOCK_MONOTONIC, &call->paused);
-	else if (ms_since(&call->paused) >= (int64_t)most_ms)
+	call->waits = true;
+	waited = ms_since(&call->paused);
+	if (waited >= (int64_t)most_ms)
 		return 0;
-	call->pause_ms = call->pauses < PAUSES_TO_MAX ? 1U << call->pauses : 1U << PAUSES_TO_MAX;
-	call->pauses++;
+	call->pause_ms = waited < PAUSE_SHARE                  ? 1
+			 : waited < PAUSE_SHARE * PAUSE_MAX_MS ? (uint32_t)waited / PAUSE_SHARE
+							       : PAUSE_MAX_MS;
 	return CALL_AGAIN;
 }
 
 void call_resume(struct call *call)
 {
 	call->pause_ms = 0;
+	call->failed = end_with_daemon(call) < 0;
 }
 
 /* ---- answering ---- */
@@ -264,7 +313,7 @@ void call_free(struct call *call)
 	if (call->req)
 		audit_note(call->core->audit, call);
 	if (call->method && call->method->done && call->job)
-		call->method->done(call->job);
+		call->method->done(call);
 	while (call->blocks) {
 		struct call_block *block = call->blocks;
 
@@ -272,7 +321,10 @@ void call_free(struct call *call)
 		free(block);
 	}
 	fdset_done(&call->out);
-	fdset_done(&call->fds);
+	call->core->reap(call->core->arg, &call->fds, &call->peer);
 	fault_done(&call->fault);
-	free(call);
+	if (call->core->spare)
+		free(call);
+	else
+		call->core->spare = call;
 }

@@ -21,13 +21,12 @@
 /* Who asks, as the kernel attests it. */
 struct peer {
 	bool admin;
+	bool stranger; /* its namespace held no lease when it connected */
 	pid_t pid;
 	uid_t uid;
-	gid_t gid;
+	int sock;        /* the connection, for SIOCGSKNS; borrowed, -1: none */
 	uint64_t cookie; /* of the network namespace in which the client made its socket */
 	uint64_t conn;   /* our number for the connection */
-	int sock;        /* the connection, for SIOCGSKNS; borrowed, -1: none */
-	bool gone;       /* has closed its end: nobody is there to get the answer */
 };
 
 /* What a call is about, as it came: it is put into words only when it is logged. */
@@ -65,38 +64,41 @@ struct method {
 	 * sent.
 	 */
 	void (*undo)(struct call *call);
-	void (*done)(void *job);
+	void (*done)(struct call *call); /* end call->job */
 };
 
 struct call {
 	struct core *core;
 	struct peer peer;
 	const struct method *method; /* NULL: there is no such call */
+	const bool *gone;            /* nobody is there any more to get the answer; may be NULL */
 	Xskd__Request *req;
-	struct fdset fds; /* that came in and nobody took */
-	char lane[48];    /* "": none, need not wait for others */
+	char lane[48]; /* "": none, need not wait for others */
 	struct timespec began;
 	unsigned int step;
 	struct timespec paused; /* for the first time */
 	uint32_t pause_ms;      /* to wait now; 0: it runs */
-	uint32_t pauses;
+	bool waits;             /* it has paused */
 	bool failed;
-	struct fault fault;
 
 	void *job; /* the method's own, ended by method->done */
 	bool made; /* something is there that undo would have to take back */
 
 	Xskd__Reply reply;
 	Xskd__Status status;
-	struct fdset out;       /* fds of the reply */
-	int lent;               /* or one that stays the core's; -1: none */
-	struct subject subject; /* for the audit line */
+	int lent; /* the core's fd that goes with it, instead of call->out; -1: none */
 
 	/* Memory of request and reply: freed with the call. The first of it needs no malloc. */
 	size_t decode_left; /* that the request may still take */
 	bool decode_lacks;  /* it may, but there was none */
 	struct call_block *blocks;
 	size_t used;
+
+	/* From here on nothing is cleared: what these hold they say themselves. */
+	struct fdset fds;       /* that came in and nobody took */
+	struct fdset out;       /* of the reply */
+	struct fault fault;     /* why it failed */
+	struct subject subject; /* for the audit line */
 	_Alignas(16) uint8_t first[1024];
 };
 
@@ -131,6 +133,9 @@ void call_work(struct call *call);
 
 void call_resume(struct call *call);
 
+/* call_give_up() - fails where nobody waits for what it would make. */
+int call_give_up(struct call *call) must_check;
+
 /*
  * call_pause() - for a step that finds what it needs busy: wait a little, a little longer each
  * time. Return: CALL_AGAIN; 0: that began @most_ms ago, and it may give up.
@@ -151,6 +156,13 @@ bool call_must_undo(const struct call *call, bool delivered);
 void call_undo(struct call *call);
 
 void call_free(struct call *call);
+
+/*
+ * call_reap_fd() - close what the client sent, on a worker: it can be the last close of anything, a
+ * socket that lingers or a gigabyte of memory, and so block for as long as the client wants.
+ * @from: call->peer; NULL: it is known to be none of those.
+ */
+void call_reap_fd(const struct call *call, int *fd, const struct peer *from);
 
 /* call_alloc() - zeroed memory that lives as long as the call; NULL: there is none. */
 void *call_alloc(struct call *call, size_t size) must_check;

@@ -140,12 +140,15 @@ static void on_message(struct core *core, struct nlmsghdr *nlh, int nsid)
 void channels_read(int fd, struct core *core)
 {
 	_Alignas(struct nlmsghdr) char buf[16384];
-	ssize_t n;
-	int nsid;
 
 	/* What was dropped for want of room cannot be asked for in other namespaces. */
-	while ((n = monitor_receive(fd, buf, sizeof(buf), &nsid)) != 0) {
+	for (int i = 0; i < MONITOR_BATCH; i++) {
+		int nsid;
+		ssize_t n = monitor_receive(fd, buf, sizeof(buf), &nsid);
 		size_t len = n < 0 ? 0 : (size_t)n;
+
+		if (n == 0)
+			return;
 
 		for (struct nlmsghdr *nlh = (struct nlmsghdr *)(void *)buf; NLMSG_OK(nlh, len);
 		     nlh = NLMSG_NEXT(nlh, len))

@@ -10,7 +10,23 @@
 #include <uv.h>
 
 #include "audit.h"
+#include "hold.h"
 #include "log.h"
+
+/* ---- lists ---- */
+
+void conn_link(struct conn *c, struct conn **list)
+{
+	c->next = *list;
+	*list = c;
+}
+
+void conn_unlink(struct conn *c, struct conn **list)
+{
+	while (*list != c)
+		list = &(*list)->next;
+	*list = c->next;
+}
 
 /* ---- the end of one ---- */
 
@@ -18,7 +34,7 @@ static void reap(void *arg, struct fdset *fds)
 {
 	struct core *core = ((struct conns *)arg)->core;
 
-	core->reap(core->arg, fds);
+	core->reap(core->arg, fds, NULL);
 }
 
 /* What the box holds has changed: so much of it is the tenant's. */
@@ -28,16 +44,48 @@ void conn_owe(struct conn *c, struct outbox before)
 		    (int32_t)(c->out.fds - before.fds));
 }
 
+/*
+ * What was never read goes with the socket, and what descriptors it has with it: their last close,
+ * which may block for as long as their sender wants. A packet may have no bytes; but with this
+ * option each has a message beside it, which is cut off for want of room. An error of the socket
+ * is told first, whatever is there; once.
+ */
+bool conn_has_unread(int sock)
+{
+	const int on = 1;
+	ssize_t n = -1;
+	char byte;
+	struct iovec iov = { &byte, sizeof(byte) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	(void)setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	for (int i = 0; i < 2 && n < 0; i++) {
+		n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return false;
+	}
+	return n != 0 || (msg.msg_flags & MSG_CTRUNC);
+}
+
+void conn_forget(struct conn *c)
+{
+	tenant_leave(&c->conns->tenants, c->tenant);
+	*(c->peer.admin ? &c->conns->n_admins : &c->conns->n_pods) -= 1;
+	free(c);
+}
+
 void conn_free(struct conn *c)
 {
 	struct outbox before = c->out;
 
 	c->out.fds = 0;
 	conn_owe(c, before);
-	tenant_leave(&c->conns->tenants, c->tenant);
-	*(c->peer.admin ? &c->conns->n_admins : &c->conns->n_pods) -= 1;
+	if (conn_has_unread(c->peer.sock)) {
+		conns_reap_conn(c);
+		return;
+	}
 	close_fdp(&c->peer.sock);
-	free(c);
+	conn_forget(c);
 }
 
 /*
@@ -53,14 +101,14 @@ void conn_free_when_done(struct conn *c)
 		conn_free(c);
 		return;
 	}
-	c->next = c->conns->unread;
-	c->conns->unread = c;
+	conn_link(c, &c->conns->unread);
 }
 
 static void on_closed(uv_handle_t *handle)
 {
 	struct conn *c = handle->data;
 
+	hold_begin("closed connection");
 	c->watched = false;
 	conn_free_when_done(c);
 }
@@ -73,9 +121,12 @@ void conn_close(struct conn *c, const char *why)
 	if (c->state == CONN_CLOSED)
 		return;
 	c->state = CONN_CLOSED;
+	c->gone = true;
 	log_debug("connection %llu (pid %d): %s", (unsigned long long)c->peer.conn,
 		  (int)c->peer.pid, why);
 	index_remove(&conns->by_id, &c->peer.conn);
+	if (c->tenant)
+		conn_unlink(c, tenant_conns(c->tenant));
 	turn_drop(&conns->tenants, c->tenant, &c->turn);
 	conns->core->connections--;
 	watch_drop(conns->core, c->peer.conn);
@@ -103,16 +154,16 @@ bool conn_may_read(const struct conn *c)
 	       tenant_may_call(&c->conns->tenants, c->tenant);
 }
 
-static int wanted(const struct conn *c)
+static uint8_t wanted(const struct conn *c)
 {
-	return (conn_may_read(c) && !c->turn.waits ? UV_READABLE : 0) |
-	       (c->out.first ? UV_WRITABLE : 0) | (c->hung_up ? 0 : UV_DISCONNECT);
+	return (uint8_t)((conn_may_read(c) && !c->turn.waits ? UV_READABLE : 0) |
+			 (c->out.first ? UV_WRITABLE : 0) | (c->hung_up ? 0 : UV_DISCONNECT));
 }
 
 /* Return: false, the loop cannot wait for it. */
 bool conn_poll(struct conn *c)
 {
-	int events = wanted(c);
+	uint8_t events = wanted(c);
 
 	if (c->state == CONN_CLOSED || (c->watched && c->events == events))
 		return true;
@@ -157,6 +208,15 @@ static bool sent(const struct conn *c, int result)
 				    (unsigned long long)c->peer.conn, (int)c->peer.pid);
 	}
 	return result == PACKET_OK;
+}
+
+bool conn_send_later(struct conn *c, const uint8_t *buf, size_t len)
+{
+	struct outbox before = c->out;
+	int result = outbox_later(&c->out, buf, len, room(c));
+
+	conn_owe(c, before);
+	return sent(c, result);
 }
 
 /*
@@ -215,20 +275,17 @@ static bool send_reply(struct conn *c, struct call *call)
 static bool on_call_ended(void *arg, struct call *call)
 {
 	struct conn *c = arg;
-	bool delivered = false;
+	bool delivered = false, again;
 
 	c->calls--;
-	if (tenant_end(&c->conns->tenants, c->tenant))
-		conns_wait(c->conns, c->tenant);
+	again = tenant_end(&c->conns->tenants, c->tenant);
 	if (c->state != CONN_CLOSED) {
 		delivered = send_reply(c, call);
-		if (delivered)
-			reap(c->conns, &call->out);
-		else
+		if (!delivered)
 			conn_close(c, "cannot be written to");
 	}
-	if (tenant_is_sated(&c->conns->tenants, c->tenant))
-		conns_look_unread(c->conns, c->tenant);
+	if (again || tenant_is_sated(&c->conns->tenants, c->tenant))
+		conns_due(c->conns, c->tenant);
 	if (c->watched)
 		conn_wait(c);
 	conn_free_when_done(c);
@@ -239,8 +296,7 @@ static bool on_call_ended(void *arg, struct call *call)
 
 /*
  * What a killed CNI ADD has sent may be read after what the DEL behind it has sent: by then nobody
- * is to be granted anything. (Of pods' calls each has its connection for a witness, see
- * on_call_ended().)
+ * is to be granted anything. And a kept socket would be kept for somebody who does not know of it.
  */
 static bool has_hung_up(const struct conn *c)
 {
@@ -275,12 +331,13 @@ void conn_receive(struct conn *c)
 	struct fdset fds = FDSET_INIT;
 	struct call *call;
 	size_t len;
-	int result = packet_recv(c->peer.sock, MSG_DONTWAIT, c->conns->in, PACKET_MAX, &len, &fds);
+	int result = packet_take(c->peer.sock, MSG_DONTWAIT, c->conns->in, PACKET_MAX, &len, &fds);
 	bool starved = result == PACKET_SHORT;
 
 	if (result == PACKET_AGAIN)
 		return;
 	if (result != PACKET_OK && !starved) {
+		conns_reap(c->conns, &fds, &c->peer);
 		if (result == PACKET_BAD)
 			malformed(c);
 		conn_close(c, result == PACKET_EOF ? "has ended" : "is broken");
@@ -293,8 +350,10 @@ void conn_receive(struct conn *c)
 	}
 	if (++c->calls == c->conns->core->limits.calls_in_flight)
 		metrics_limit(&c->conns->core->metrics, LIMIT_CALLS_IN_FLIGHT);
+	hold_name(call->method ? call->method->name : "no method");
 	tenant_begin(&c->conns->tenants, c->tenant);
-	call->peer.gone = c->peer.admin && has_hung_up(c);
+	c->gone |= call->method && call->method->undo && has_hung_up(c);
+	call->gone = &c->gone;
 	if (starved)
 		call_starve(call);
 	else if (call_admit(call) < 0)
@@ -306,6 +365,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct conn *c = poll->data;
 
+	hold_begin("connection");
 	if (status < 0) {
 		conn_close(c, "is broken");
 		return;

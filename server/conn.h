@@ -25,6 +25,7 @@ struct conns {
 	uv_idle_t idle;       /* active while packets wait: the loop must not sleep */
 	struct conn *unread;  /* ended, but their peers have descriptors to take */
 	unsigned int at_once; /* packets that were read in this round, without waiting */
+	unsigned int told;    /* events that were sent in it */
 	uint64_t last_id;
 	uint32_t n_pods, n_admins;
 	uint8_t in[PACKET_MAX], out[PACKET_MAX]; /* of the loop thread: one packet at a time */
@@ -32,13 +33,21 @@ struct conns {
 
 void conns_init(struct conns *conns, struct uv_loop_s *loop, struct core *core,
 		struct lanes *lanes);
+/* conns_leave() - nobody is waited for any more; the loop goes on for as long as that takes. */
+void conns_leave(struct conns *conns);
 void conns_done(struct conns *conns);
 
 /* conn_new() - take over an accepted, non-blocking socket; answers a request that came with it. */
 void conn_new(struct conns *conns, int fd, bool admin);
 
+/* conn_refuse() - end an accepted socket that we have no room for. */
+void conn_refuse(struct conns *conns, int fd, bool admin);
+
 /* conns_event() - send an event to a watcher, if it is still there. */
 void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Event *event);
+
+/* conns_reap() - close, on a worker, what a client has sent. */
+void conns_reap(struct conns *conns, struct fdset *fds, const struct peer *from);
 
 /* conns_has() - whether that network namespace has a connection. */
 bool conns_has(const struct conns *conns, uint64_t cookie);

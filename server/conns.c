@@ -5,6 +5,8 @@
 
 #include "audit.h"
 #include "conn_state.h"
+#include "dispose.h"
+#include "hold.h"
 #include "log.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -17,6 +19,8 @@
  */
 #define AT_ONCE  8
 #define SERVE_NS 200000
+
+#define TELL_AT_ONCE 64 /* events in a round of the loop; those beyond it go in the next one */
 
 static int compare_conn(const void *key, const void *item)
 {
@@ -67,9 +71,13 @@ static void free_unread(struct conns *conns, bool all)
 	}
 }
 
-void conns_done(struct conns *conns)
+void conns_leave(struct conns *conns)
 {
 	free_unread(conns, true);
+}
+
+void conns_done(struct conns *conns)
+{
 	index_done(&conns->by_id);
 	tenants_done(&conns->tenants);
 }
@@ -91,13 +99,12 @@ void conns_read(struct conn *c)
 	uv_idle_start(&conns->idle, on_idle);
 }
 
-static void serve(uv_check_t *check)
+static void take_turns(struct conns *conns)
 {
-	struct conns *conns = check->data;
-	uint64_t began = uv_hrtime(), before = began, now;
+	uint64_t began, before, now;
 	struct turn *turn;
 
-	conns->at_once = 0;
+	began = before = uv_hrtime();
 	while (before - began < SERVE_NS && (turn = turn_next(&conns->tenants))) {
 		struct conn *c = container_of(turn, struct conn, turn);
 		struct tenant *t = c->tenant;
@@ -114,20 +121,6 @@ static void serve(uv_check_t *check)
 			conn_wait(c);
 		conn_free_when_done(c);
 	}
-	if (!conns->tenants.waiting)
-		uv_idle_stop(&conns->idle);
-}
-
-/* ---- what they share ---- */
-
-void conns_wait(struct conns *conns, const struct tenant *t)
-{
-	for (size_t i = 0; i < conns->by_id.n; i++) {
-		struct conn *c = conns->by_id.at[i];
-
-		if (c->tenant == t && c->watched)
-			conn_wait(c);
-	}
 }
 
 /* What it has to take is nothing any more, if it has read all. */
@@ -141,18 +134,46 @@ static void look_unread(struct conn *c)
 	conn_owe(c, before);
 }
 
-void conns_look_unread(struct conns *conns, struct tenant *t)
+/* It came down from a limit, or may have: all its connections may be read again. */
+static void see_to(void *arg, struct tenant *t)
 {
-	for (size_t i = 0; i < conns->by_id.n; i++) {
-		struct conn *c = conns->by_id.at[i];
+	struct conns *conns = arg;
+	struct conn *c, *behind;
 
-		if (c->tenant == t)
-			look_unread(c);
-	}
-	if (tenant_is_sated(&conns->tenants, t))
+	for (c = *tenant_conns(t); c && tenant_is_sated(&conns->tenants, t); c = c->next)
+		look_unread(c);
+	if (tenant_is_sated(&conns->tenants, t)) {
 		metrics_limit(&conns->core->metrics, LIMIT_FDS_PER_NETNS);
-	else
-		conns_wait(conns, t);
+		return;
+	}
+	for (c = *tenant_conns(t); c; c = behind) {
+		behind = c->next;
+		if (c->watched)
+			conn_wait(c);
+	}
+}
+
+static void serve(uv_check_t *check)
+{
+	struct conns *conns = check->data;
+
+	hold_begin("turns");
+	conns->at_once = conns->told = 0;
+	tenants_see_to(&conns->tenants, see_to, conns);
+	if (turns_are(&conns->tenants))
+		take_turns(conns);
+	if (!conns->tenants.waiting && !conns->tenants.due)
+		uv_idle_stop(&conns->idle);
+}
+
+/* ---- what they share ---- */
+
+void conns_due(struct conns *conns, struct tenant *t)
+{
+	if (uv_is_closing((uv_handle_t *)&conns->idle))
+		return; /* nobody is read any more */
+	tenant_due(&conns->tenants, t);
+	uv_idle_start(&conns->idle, on_idle);
 }
 
 void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Event *event)
@@ -175,7 +196,9 @@ void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Even
 	 * Whoever tells of an event is in the middle of changing what conn_close() changes too. So
 	 * here the socket is only shut, and the loop will find it so.
 	 */
-	if (conn_send(c, buf, len, NULL) && conn_poll(c)) {
+	if ((conns->told++ < TELL_AT_ONCE ? conn_send(c, buf, len, NULL)
+					  : conn_send_later(c, buf, len)) &&
+	    conn_poll(c)) {
 		metrics_count(&conns->core->metrics, TALLY_EVENTS_SENT);
 	} else {
 		metrics_count(&conns->core->metrics, TALLY_EVENTS_DROPPED);
@@ -183,23 +206,101 @@ void conns_event(struct conns *conns, const struct watcher *to, const Xskd__Even
 	}
 }
 
+/* ---- what they leave behind ---- */
+
+/* Can be the last close of anything, a gigabyte of memory or a packet full of more descriptors. */
+struct remains {
+	struct conns *conns;
+	struct tenant *tenant;
+	struct conn *conn; /* whose socket it is; NULL: what it has sent */
+	uint32_t n;
+	struct fdset fds;
+};
+
+static void clear_away(void *arg)
+{
+	dispose(&((struct remains *)arg)->fds);
+}
+
+static void disposed(void *arg)
+{
+	struct remains *r = arg;
+
+	if (r->conn)
+		conn_forget(r->conn);
+	if (tenant_rid(&r->conns->tenants, r->tenant, r->n))
+		conns_due(r->conns, r->tenant);
+	free(r);
+}
+
+typedef bool add_work(struct lanes *lanes, void (*work)(void *arg), void (*done)(void *arg),
+		      void *arg);
+
+/* Return: NULL, there is no memory, and it was done at once: rather late than leaked. */
+static struct remains *leave_behind(struct conns *conns, struct fdset *fds, add_work *add)
+{
+	struct remains here = { .conns = conns, .n = fdset_left(fds) }, *r = malloc(sizeof(*r));
+
+	fdset_move(&here.fds, fds);
+	if (r) {
+		*r = here;
+		if (add(conns->lanes, clear_away, disposed, r))
+			return r;
+		free(r);
+	}
+	dispose(&here.fds);
+	return NULL;
+}
+
+static void reap(struct conns *conns, struct fdset *fds, const struct peer *from, add_work *add)
+{
+	struct remains *r = fdset_left(fds) ? leave_behind(conns, fds, add) : NULL;
+
+	fds->n = 0;
+	if (r)
+		r->tenant = tenant_leaves(&conns->tenants, from, r->n);
+}
+
+void conns_reap(struct conns *conns, struct fdset *fds, const struct peer *from)
+{
+	reap(conns, fds, from, lanes_dispose);
+}
+
+void conns_reap_conn(struct conn *c)
+{
+	struct fdset fds = FDSET_INIT;
+	struct remains *r;
+
+	(void)!fdset_add(&fds, steal_fd(&c->peer.sock));
+	r = leave_behind(c->conns, &fds, lanes_hang_up);
+	if (r)
+		r->conn = c;
+	else
+		conn_forget(c);
+}
+
 /* ---- the beginning of one ---- */
 
 /* The namespace in which the *client* made its socket, not the one of whoever holds it now. */
-static int identify(struct peer *peer)
+static bool identify(const struct conns *conns, struct peer *peer)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	if (getsockopt(peer->sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return -errno;
+	if (getsockopt(peer->sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
+		log_error("cannot tell who connects: %s", strerror(errno));
+		return false;
+	}
 	peer->pid = cred.pid;
 	peer->uid = cred.uid;
-	peer->gid = cred.gid;
 	len = sizeof(peer->cookie);
-	if (getsockopt(peer->sock, SOL_SOCKET, SO_NETNS_COOKIE, &peer->cookie, &len) < 0)
-		return -errno;
-	return 0;
+	if (getsockopt(peer->sock, SOL_SOCKET, SO_NETNS_COOKIE, &peer->cookie, &len) < 0) {
+		log_error("cannot tell from which namespace pid %d connects: %s", (int)peer->pid,
+			  strerror(errno));
+		return false;
+	}
+	peer->stranger = !lease_next_of_netns(conns->core, peer->cookie, NULL);
+	return true;
 }
 
 static bool may_connect(struct conns *conns, const struct peer *peer, struct tenant **out)
@@ -208,15 +309,17 @@ static bool may_connect(struct conns *conns, const struct peer *peer, struct ten
 	const char *why = NULL;
 
 	if (peer->admin && peer->uid != 0 && peer->uid != geteuid()) {
-		log_warning("pid %d of uid %u on the admin socket: refused", (int)peer->pid,
-			    peer->uid);
+		log_warning(
+			"pid %d of uid %u on the admin socket: refused, it is for root and xskd's own user",
+			(int)peer->pid, peer->uid);
 		return false;
 	}
 	if ((peer->admin ? conns->n_admins : conns->n_pods) >= most) {
 		metrics_limit(&conns->core->metrics, LIMIT_CONNECTIONS);
 		if (audit_may(conns->core->audit, peer))
-			log_warning("more than %u connections: pid %d of uid %u refused", most,
-				    (int)peer->pid, peer->uid);
+			log_warning(
+				"more than %u connections (limits.connections): pid %d of uid %u refused",
+				most, (int)peer->pid, peer->uid);
 		return false;
 	}
 	*out = peer->admin ? NULL : tenant_join(&conns->tenants, peer, &why);
@@ -230,27 +333,43 @@ static bool may_connect(struct conns *conns, const struct peer *peer, struct ten
 	return true;
 }
 
+/* It may have sent something already. */
+static void turn_away(struct conns *conns, const struct peer *peer)
+{
+	struct fdset fds = FDSET_INIT;
+
+	metrics_count(&conns->core->metrics,
+		      peer->admin ? TALLY_TURNED_AWAY_ADMIN : TALLY_TURNED_AWAY_POD);
+	(void)shutdown(peer->sock, SHUT_RDWR); /* from here on nothing comes */
+	if (!conn_has_unread(peer->sock))
+		close(peer->sock);
+	else if (fdset_add(&fds, peer->sock) > 0)
+		reap(conns, &fds, peer, lanes_hang_up);
+}
+
+void conn_refuse(struct conns *conns, int fd, bool admin)
+{
+	struct peer peer = { .sock = fd, .admin = admin };
+
+	(void)identify(conns, &peer); /* so that it is his, what he has sent */
+	turn_away(conns, &peer);
+}
+
 void conn_new(struct conns *conns, int fd, bool admin)
 {
-	cleanup(close_fdp) int sock = fd;
 	struct peer peer = { .sock = fd, .admin = admin };
 	struct tenant *tenant;
 	struct conn *c;
-	int err = identify(&peer);
 
-	if (err < 0) {
-		log_error("cannot tell who connects: %s", strerrordesc_np(-err));
-		return;
-	}
-	if (!may_connect(conns, &peer, &tenant)) {
-		metrics_count(&conns->core->metrics,
-			      admin ? TALLY_TURNED_AWAY_ADMIN : TALLY_TURNED_AWAY_POD);
+	if (!identify(conns, &peer) || !may_connect(conns, &peer, &tenant)) {
+		turn_away(conns, &peer);
 		return;
 	}
 	c = calloc(1, sizeof(*c));
 	if (!c || index_reserve(&conns->by_id, 1) < 0) {
 		free(c);
 		tenant_leave(&conns->tenants, tenant);
+		turn_away(conns, &peer);
 		return;
 	}
 	c->conns = conns;
@@ -258,7 +377,8 @@ void conn_new(struct conns *conns, int fd, bool admin)
 	outbox_init(&c->out);
 	c->peer = peer;
 	c->peer.conn = ++conns->last_id;
-	c->peer.sock = steal_fd(&sock);
+	if (tenant)
+		conn_link(c, tenant_conns(tenant));
 	(void)!index_add(&conns->by_id, &c->peer.conn, c); /* there is room */
 	*(admin ? &conns->n_admins : &conns->n_pods) += 1;
 	conns->core->connections++;

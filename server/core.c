@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "instance.h"
+#include "keys.h"
 #include "log.h"
 #include "netns.h"
 #include "pin.h"
@@ -44,12 +45,13 @@ void core_init(struct core *core, const char *bpf_dir, const struct limits *limi
 		.state = *state,
 		.audit = audit,
 		.prober = -1,
+		.umem_guard = { .fd = -1 },
 		.started_at = time(NULL),
 		.programs = INDEX_INIT(compare_program),
 		.leases = INDEX_INIT(compare_lease),
-		.leases_by_netns = INDEX_INIT(lease_compare),
 		.socks = INDEX_INIT(compare_sock),
 	};
+	keys_init(core);
 	holders_init(&core->holders);
 }
 
@@ -57,21 +59,22 @@ void core_done(struct core *core)
 {
 	/* Nobody is to be told: this is the end of the daemon, not of the leases. */
 	core->n_watchers = 0;
+	free(steal_ptr(&core->spare));
 	for (size_t i = 0; i < core->socks.n; i++)
 		((struct sock *)core->socks.at[i])->stored = false; /* in the store it stays */
 	while (core->socks.n)
 		sock_drop(core, core->socks.at[core->socks.n - 1], 0, NULL);
+	while (core->programs.n)
+		program_drop(core, core->programs.at[core->programs.n - 1], false);
 	while (core->leases.n) {
 		struct lease *l = core->leases.at[--core->leases.n];
 
 		xskd__lease__free_unpacked(l->m, NULL);
 		free(l);
 	}
-	while (core->programs.n)
-		program_drop(core, core->programs.at[core->programs.n - 1]);
 	index_done(&core->programs);
 	index_done(&core->leases);
-	index_done(&core->leases_by_netns);
+	keys_done(core);
 	index_done(&core->socks);
 	holders_done(&core->holders);
 	free(core->watchers);
@@ -141,6 +144,7 @@ static bool restore_program(void *arg, const char *name, Xskd__StateFile *file)
 		file->program->ifindex = in.ifindex;
 		file->program->leases = 0; /* they are found after it */
 		p = program_add(core, steal_ptr(&file->program), (ino_t)file->netns_inode,
+				file->netns_inode == core->inode ? -1 : file->nsid,
 				steal_fd(&in.map_fd));
 		err = p ? 0 : -ENOMEM;
 	}
@@ -151,8 +155,8 @@ static bool restore_program(void *arg, const char *name, Xskd__StateFile *file)
 	}
 	if (p) {
 		p->served = file->served;
+		p->lent = true; /* perhaps */
 		metrics_count(&core->metrics, TALLY_PROGRAMS_RESTORED);
-		p->nsid = p->inode == core->inode ? -1 : file->nsid;
 		log_info("found program %u ('%s') on '%s'", id, p->m->name, p->m->interface);
 		return true;
 	}
@@ -334,6 +338,8 @@ int core_restore(struct core *core, struct fault *fault)
 	core->last_id = first_id();
 	err = restore_each(core, STATE_PROGRAMS, restore_program);
 
+	if (!err)
+		err = pin_remove_hidden(core->bpf_dir);
 	if (!err)
 		err = pin_each(core->bpf_dir, remove_stray, core);
 	if (!err)

@@ -10,13 +10,13 @@
 #include "handoff.h"
 
 struct bind {
-	struct core *core;
 	struct xsk_spec spec;
 	int map_fd;
 	uint32_t program;
 	uint64_t ids[XSK_QUEUES_MAX];
 	int fds[XSK_QUEUES_MAX];
 	size_t n_bound;
+	size_t older; /* other sockets of the lease */
 	bool zero_copy;
 	int err; /* of the worker's step */
 };
@@ -54,18 +54,16 @@ static int take_one(struct call *call, const struct sock *s)
  * All sockets of the hand-off, in its order, whatever the order of the request: those behind the
  * first share its UMEM, and can be bound only after it.
  */
-static int take_group(struct call *call, uint64_t group)
+static int take_group(struct call *call, const struct sock *first)
 {
 	const Xskd__BindSocketRequest *req = call->req->bind_socket;
 	const struct core *core = call->core;
+	const struct sock *s = NULL;
 	struct bind *job = call->job;
 
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
+	while ((s = sock_next_of_group(core, first->lease, first->group, s))) {
 		int err;
 
-		if (s->group != group)
-			continue;
 		if (!is_named(req, s->m->id))
 			return call_fail(
 				call, INVALID_ARGUMENT,
@@ -94,7 +92,6 @@ static int bind_check(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot bind");
-	job->core = call->core;
 	job->map_fd = -1;
 	call->job = job;
 	if (!s || s->conn != call->peer.conn ||
@@ -104,7 +101,7 @@ static int bind_check(struct call *call)
 			"this connection has no socket %llu that awaits its bind: that has to come "
 			"within %d seconds of the hand-off",
 			(unsigned long long)req->sockets[0], BIND_WITHIN);
-	err = take_group(call, s->group);
+	err = take_group(call, s);
 	if (err < 0)
 		return err;
 	l = lease_find(call->core, s->lease);
@@ -116,6 +113,7 @@ static int bind_check(struct call *call)
 	if (err)
 		return err;
 	job->program = p->m->id;
+	job->older = l->m->sockets - job->spec.n;
 	job->spec.device = call_alloc(call, 16);
 	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
 	if (!job->spec.device || job->map_fd < 0)
@@ -144,7 +142,7 @@ static int bind_make(struct call *call)
 	if (!job->err)
 		job->err = xsk_bind(&job->spec, job->fds, &job->n_bound, &job->zero_copy,
 				    &call->fault);
-	again = wait_for_queue(call, job->err);
+	again = wait_for_queue(call, job->err, job->older);
 	if (again == CALL_AGAIN)
 		return again;
 	/* The client has its own; here, where it may block, ours go. */
@@ -188,7 +186,7 @@ static int bind_note(struct call *call)
 		s->m->zero_copy = job->zero_copy;
 		if (!s->m->kept) {
 			(void)!fdset_add(&fds, steal_fd(&s->fd));
-			call->core->reap(call->core->arg, &fds);
+			call->core->reap(call->core->arg, &fds, NULL);
 		}
 		list[i] = s->m;
 	}
@@ -200,23 +198,34 @@ static int bind_note(struct call *call)
 	return 0;
 }
 
-/* A lost reply needs nothing: the sockets are the client's, and end with it. */
+/*
+ * A lost reply needs nothing: the sockets are the client's, and end with it. Where the daemon ends
+ * while we waited, ours may be the last.
+ */
 static void bind_undo(struct call *call)
 {
 	struct bind *job = call->job;
 
-	for (size_t i = 0; i < job->spec.n && call->failed; i++)
+	for (size_t i = 0; i < job->spec.n && call->failed; i++) {
 		xsk_remove(job->map_fd, job->spec.queue[i]);
+		close_fdp(&job->fds[i]);
+		job->fds[i] = -1;
+	}
 }
 
-static void bind_done(void *arg)
+static void bind_done(struct call *call)
 {
-	struct bind *job = arg;
+	struct bind *job = call->job;
+	struct fdset fds = FDSET_INIT;
 
-	sock_unclaim(job->core, job);
+	sock_unclaim(call->core, job);
 	close_fdp(&job->map_fd);
-	for (size_t i = 0; i < job->spec.n; i++)
-		close_fdp(&job->fds[i]);
+	/* The client may have bound them itself. */
+	for (size_t i = 0; i < job->spec.n; i++) {
+		if (job->fds[i] >= 0)
+			(void)!fdset_add(&fds, steal_fd(&job->fds[i]));
+	}
+	call->core->reap(call->core->arg, &fds, NULL);
 }
 
 const struct method method_bind_socket = {

@@ -142,9 +142,9 @@ static int resume(struct call *call)
 			return fault_sys(&call->fault, errno,
 					 "cannot hand the kept sockets out again");
 	}
-	close_fdp(&job->umem_fd);
-	job->umem_fd = fcntl(memfd, F_DUPFD_CLOEXEC, 3);
-	if (job->umem_fd < 0)
+	call_reap_fd(call, &job->umem.memfd, job->umem.size ? NULL : &call->peer);
+	job->umem.memfd = fcntl(memfd, F_DUPFD_CLOEXEC, 3);
+	if (job->umem.memfd < 0)
 		return fault_sys(&call->fault, errno, "cannot hand the kept UMEM out again");
 	for (size_t i = 0; i < job->spec.n; i++) {
 		struct sock *s = sock_find(call->core, job->socks[i]);
@@ -174,7 +174,7 @@ static int describe(struct call *call, const struct lease *l)
 			m.completion_size = spec->completion_size;
 			m.rx_size = spec->rx_size;
 			m.tx_size = spec->tx_size;
-			m.umem_bytes = i ? 0 : job->umem_bytes;
+			m.umem_bytes = i ? 0 : job->umem.size;
 			m.need_wakeup = spec->need_wakeup;
 		}
 		m.kept = job->keep;
@@ -204,12 +204,17 @@ static int handoff_check(struct call *call)
 		err = program_of(call, l, &p);
 	if (!err)
 		err = check_queues(call, l, p);
+	/* Nothing takes back what is kept: it would wait for nobody. */
+	if (!err && job->keep)
+		err = call_give_up(call);
 	if (err)
 		return err;
 	job->lease = l->m->id;
 	job->program = p->m->id;
 	job->spec.ifindex = l->m->ifindex;
 	job->spec.device = l->m->device;
+	job->older = l->m->sockets;
+	job->spec.tied = job->unbound || !call->core->features.full_handoff;
 	if (job->keep && handoff_find_kept(call, l)) {
 		err = resume(call);
 		return err ? err : CALL_DONE;
@@ -268,29 +273,30 @@ static int make(struct call *call)
 		return err;
 	call->made = true;
 	if (!job->unbound)
-		err = xsk_set_up(&job->spec, job->fds, job->umem_fd, job->umem_bytes, &call->fault);
+		err = xsk_set_up(&job->spec, job->fds, &job->umem, &call->core->umem_guard,
+				 &call->fault);
 	if (!job->keep) { /* the last close of a UMEM frees its pages, which takes time */
-		close_fdp(&job->umem_fd);
-		job->umem_fd = -1;
+		close_fdp(&job->umem.memfd);
+		job->umem.memfd = -1;
 	}
 	return err;
 }
 
-int wait_for_queue(struct call *call, int err)
+int wait_for_queue(struct call *call, int err, size_t older)
 {
+	size_t closed_ms = (older + 1) * CLOSE_TAKES_MS;
 	int again = 0;
 
-	if (err == -EEXIST)
-		again = call_pause(call, INSERT_WITHIN_MS);
-	else if (err == -EBUSY)
+	if (err == -EEXIST && closed_ms < QUEUE_WITHIN_MS)
+		again = call_pause(call, (uint32_t)closed_ms);
+	else if (err == -EEXIST || err == -EBUSY)
 		again = call_pause(call, QUEUE_WITHIN_MS);
 	return again ? again : err;
 }
 
 /*
- * First the place in the map, then the queue: who has the place is known, and there is nothing to
- * wait for, while a queue can be busy for a moment after its last holder has ended. While it is,
- * this is run again and again.
+ * First the place in the map, then the queue: the place is free once its socket is closed, the
+ * queue only when the kernel has done with that socket. Until then this is run again and again.
  */
 static int handoff_make(struct call *call)
 {
@@ -307,7 +313,9 @@ static int handoff_make(struct call *call)
 		err = xsk_bind(spec, job->fds, &job->n_bound, &job->zero_copy, &call->fault);
 	if (!err)
 		handoff_settle(call);
-	return wait_for_queue(call, err);
+	else
+		umem_unmap(&job->umem); /* there is time, or no socket */
+	return wait_for_queue(call, err, job->older);
 }
 
 /* ---- note, answer ---- */
@@ -324,7 +332,7 @@ static int copy_for_ledger(const struct handoff *job, size_t i, int *out_fd, int
 			return -errno;
 	}
 	if (job->keep && i == 0) {
-		memfd = fcntl(job->umem_fd, F_DUPFD_CLOEXEC, 3);
+		memfd = fcntl(job->umem.memfd, F_DUPFD_CLOEXEC, 3);
 		if (memfd < 0)
 			return -errno;
 	}
@@ -406,7 +414,7 @@ static int fill_reply(struct call *call)
 	reply->ifindex = job->spec.ifindex;
 	reply->resumed = !call->made;
 	if (reply->resumed)
-		reply->umem_fd = (uint32_t)fdset_add(&call->out, steal_fd(&job->umem_fd));
+		reply->umem_fd = (uint32_t)fdset_add(&call->out, steal_fd(&job->umem.memfd));
 	call->reply.result_case = XSKD__REPLY__RESULT_HAND_OFF_SOCKET;
 	call->reply.hand_off_socket = reply;
 	return 0;
@@ -426,23 +434,25 @@ static void handoff_undo(struct call *call)
 		close_fdp(&job->fds[i]);
 		job->fds[i] = -1;
 	}
-	fdset_done(&call->out);
 }
 
-static void handoff_done(void *arg)
+static void handoff_done(struct call *call)
 {
-	struct handoff *job = arg;
+	struct handoff *job = call->job;
 
-	sock_unclaim(job->core, job);
+	sock_unclaim(call->core, job);
+	if (job->umem.area)
+		call->core->unmap(call->core->arg, job->umem.area, job->umem.area_size);
 	close_fdp(&job->map_fd);
 	close_fdp(&job->netns_fd);
-	close_fdp(&job->umem_fd);
+	/* Once umem_check() has seen its seals it is memory and nothing else. */
+	call_reap_fd(call, &job->umem.memfd, job->umem.size ? NULL : &call->peer);
 	for (size_t i = 0; i < job->spec.n; i++) {
 		/* Only copies of kept ones are left here, whose close is quick. */
 		close_fdp(&job->fds[i]);
 		if (!job->made[i])
 			continue;
-		handoff_note_stored(job->core, NULL, job->made[i]->id, i ? 0 : job->made[i]->id,
+		handoff_note_stored(call->core, NULL, job->made[i]->id, i ? 0 : job->made[i]->id,
 				    job->stored);
 		xskd__socket__free_unpacked(job->made[i], NULL);
 	}

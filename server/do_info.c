@@ -5,10 +5,12 @@
 #include <sys/utsname.h>
 
 #include "method.h"
+#include "pool.h"
 
 struct info {
 	Xskd__GetInfoReply reply;
 	Xskd__Activity activity;
+	Xskd__Pool pool;
 	Xskd__LimitHits hits[LIMITS];
 	Xskd__LimitHits *hit[LIMITS];
 	Xskd__Features features;
@@ -18,13 +20,11 @@ struct info {
 
 static void count_own(const struct core *core, uint64_t cookie, Xskd__GetInfoReply *reply)
 {
-	for (size_t i = 0; i < core->leases.n; i++) {
-		const struct lease *l = core->leases.at[i];
+	const struct lease *l = NULL;
 
-		if (l->m->netns_cookie == cookie) {
-			reply->leases++;
-			reply->sockets += l->m->sockets;
-		}
+	while ((l = lease_next_of_netns(core, cookie, l))) {
+		reply->leases++;
+		reply->sockets += l->m->sockets;
 	}
 }
 
@@ -43,6 +43,21 @@ static void add_limits(const struct metrics *metrics, struct info *info)
 	info->activity.limits_hit = info->hit;
 }
 
+static void fill_pool(const struct core *core, Xskd__Pool *out)
+{
+	struct pool_info pool = { 0 };
+
+	if (core->pool)
+		pool_info(core->pool, &pool);
+	xskd__pool__init(out);
+	out->size = pool.size;
+	out->ready = pool.ready;
+	out->busy = pool.busy;
+	out->taken = pool.taken;
+	out->missed = pool.missed;
+	out->reused = pool.reused;
+}
+
 static void fill_activity(const struct core *core, struct info *info)
 {
 	const struct metrics *metrics = &core->metrics;
@@ -57,8 +72,7 @@ static void fill_activity(const struct core *core, struct info *info)
 				a->failed_calls += metrics->methods[i].calls[code];
 		}
 	}
-	for (size_t i = 0; i < core->socks.n; i++)
-		a->umem_bytes += ((const struct sock *)core->socks.at[i])->m->umem_bytes;
+	a->umem_bytes = core->umem_bytes;
 	a->denied_calls = tallies[TALLY_DENIED];
 	a->malformed_packets = tallies[TALLY_MALFORMED];
 	a->refused_connections = tallies[TALLY_TURNED_AWAY_ADMIN] + tallies[TALLY_TURNED_AWAY_POD];
@@ -69,6 +83,8 @@ static void fill_activity(const struct core *core, struct info *info)
 	a->leases_stale = tallies[TALLY_LEASES_STALE];
 	a->sockets_found = tallies[TALLY_SOCKETS_FOUND];
 	add_limits(metrics, info);
+	fill_pool(core, &info->pool);
+	a->pool = &info->pool;
 	info->reply.activity = a;
 }
 

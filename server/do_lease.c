@@ -12,10 +12,11 @@
 #define LABELS_MAX 16
 #define LABEL_MAX  256
 
+#define UNFILE_WITHIN_MS 5000
+
 /* ---- GrantLease ---- */
 
 struct grant {
-	struct core *core;
 	int netns_fd;
 	ino_t inode;
 	bool queue_mode;
@@ -27,6 +28,7 @@ struct grant {
 	Xskd__Program *program; /* where it is from now on; NULL: none is on the device */
 	uint32_t held;          /* its id */
 	uint64_t served;
+	bool file_left; /* could not be removed after a failure */
 };
 
 /* protobuf-c does not check it, and a list with such a label could be read by no other client. */
@@ -89,7 +91,6 @@ static int grant_shape(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot grant a lease");
-	job->core = call->core;
 	job->netns_fd = -1;
 	call->job = job;
 	job->queue_mode = *req->device;
@@ -151,7 +152,19 @@ static int grant_check(struct call *call)
 	const struct core *core = call->core;
 	const struct lease *l = lease_by_key(core, req->container, req->interface);
 	bool mode = l && (l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE) == job->queue_mode;
+	char name[256];
 
+	lease_file_name(&(Xskd__Lease){ .container = req->container, .interface = req->interface },
+			name, sizeof(name));
+	if (core->unfiling(core->arg, name)) {
+		int again = call_pause(call, UNFILE_WITHIN_MS);
+
+		return again ? again
+			     : call_fail(call, UNAVAILABLE,
+					 "the state file of the lease that container '%s' had on "
+					 "'%s' is still there: ask again",
+					 req->container, req->interface);
+	}
 	if (l && l->inode == job->inode && mode && !strcmp(l->m->device, job->device) &&
 	    same_queues(req, l)) {
 		int err = reply_lease(call, l);
@@ -165,15 +178,12 @@ static int grant_check(struct call *call)
 			"device, or with other queues or another number of them: revoke that one "
 			"first",
 			req->container, req->interface);
-	for (size_t i = 0; i < core->leases.n; i++) {
-		l = core->leases.at[i];
-		if (l->inode == job->inode && !strcmp(l->m->interface, req->interface))
-			return call_fail(
-				call, ALREADY_EXISTS,
-				"'%s' of this network namespace is leased to container '%s': "
-				"revoke that lease first",
-				req->interface, l->m->container);
-	}
+	l = lease_in(core, job->inode, req->interface);
+	if (l)
+		return call_fail(call, ALREADY_EXISTS,
+				 "'%s' of this network namespace is leased to container '%s': "
+				 "revoke that lease first",
+				 req->interface, l->m->container);
 	return 0;
 }
 
@@ -222,12 +232,11 @@ static const struct lease **find_holders(struct call *call)
 	const struct core *core = call->core;
 	const struct lease **holders = call_alloc(call, (job->dev.queues + 1) * sizeof(*holders));
 
-	for (size_t i = 0; i < core->leases.n && holders; i++) {
-		const struct lease *l = core->leases.at[i];
+	const struct lease *l = NULL;
 
-		if (lease_inode(core, l) != (job->queue_mode ? core->inode : job->inode) ||
-		    l->m->ifindex != job->dev.ifindex)
-			continue;
+	while (holders &&
+	       (l = lease_next_on_device(core, job->queue_mode ? core->inode : job->inode,
+					 job->dev.ifindex, l))) {
 		for (size_t q = 0; q < l->m->n_queues; q++) {
 			if (l->m->queues[q] < job->dev.queues) /* it may have had more once */
 				holders[l->m->queues[q]] = l;
@@ -401,19 +410,23 @@ static int grant_enter(struct call *call)
 {
 	struct grant *job = call->job;
 	struct core *core = call->core;
-	struct program *p = program_find(core, job->held);
-	struct lease *l = lease_add(core, steal_ptr(&job->lease), job->inode, job->nsid);
+	struct program *p;
+	struct lease *l;
 
+	/* Of the number of its namespace: it may have been another one's until just now. */
+	(void)core->hear(core->arg);
+	p = program_find(core, job->held);
+	l = lease_add(core, steal_ptr(&job->lease), job->inode, job->nsid);
 	if (!l)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the lease");
 	l->address = job->dev.address;
 	l->mtu = job->dev.mtu;
 	if (p)
-		program_moved(p, lease_inode(core, l), job->queue_mode ? -1 : job->nsid,
+		program_moved(core, p, l->device_inode, job->queue_mode ? -1 : job->nsid,
 			      job->queue_mode ? core->cookie : job->cookie, l->m->ifindex,
 			      l->m->device);
 	else
-		p = program_at(core, lease_inode(core, l), l->m->device); /* loaded meanwhile */
+		p = program_at(core, l->device_inode, l->m->device); /* loaded meanwhile */
 	lease_serve(core, l, p && !p->leaving ? p : NULL);
 	watch_tell(core, XSKD__EVENT_KIND__EVENT_LEASE_GRANTED, l, NULL, "lease granted");
 	return reply_lease(call, l);
@@ -423,6 +436,7 @@ static int grant_enter(struct call *call)
 static void grant_undo(struct call *call)
 {
 	const Xskd__GrantLeaseRequest *req = call->req->grant_lease;
+	struct grant *job = call->job;
 	Xskd__Lease key;
 	char name[256];
 
@@ -432,14 +446,15 @@ static void grant_undo(struct call *call)
 	key.container = req->container;
 	key.interface = req->interface;
 	lease_file_name(&key, name, sizeof(name));
-	(void)!state_remove(&call->core->state, STATE_LEASES, name);
+	job->file_left = state_remove(&call->core->state, STATE_LEASES, name) < 0;
 }
 
-static void grant_done(void *arg)
+static void grant_done(struct call *call)
 {
-	struct grant *job = arg;
+	struct grant *job = call->job;
 
-	program_release(job->core, job->held);
+	program_release(call->core, job->held);
+	call->core->files_left |= job->file_left;
 	close_fdp(&job->netns_fd);
 	if (job->lease)
 		xskd__lease__free_unpacked(job->lease, NULL);
@@ -468,23 +483,44 @@ static ProtobufCMessage *lease_message(struct call *call, void *item, uint64_t *
 {
 	const struct lease *l = item;
 
+	(void)call;
 	*out_id = l->m->id;
-	if (!call->peer.admin && l->m->netns_cookie != call->peer.cookie)
-		return NULL;
 	return &l->m->base;
+}
+
+static int own_leases(struct call *call, struct index *out)
+{
+	const struct core *core = call->core;
+	const uint64_t cookie = call->peer.cookie;
+	struct lease *l = NULL;
+	size_t n = 0;
+
+	while ((l = lease_next_of_netns(core, cookie, l)))
+		n++;
+	if (page_own(call, &core->leases, n, out) < 0)
+		return -ENOMEM;
+	while (n && (l = lease_next_of_netns(core, cookie, l)))
+		(void)!index_add(out, &l->m->id, l); /* there is room */
+	return 0;
 }
 
 static int list_leases(struct call *call)
 {
 	Xskd__ListLeasesReply *reply = call_alloc(call, sizeof(*reply));
+	struct index own;
+	int err;
 
 	if (!reply)
 		return fault_sys(&call->fault, ENOMEM, "cannot make the list");
 	xskd__list_leases_reply__init(reply);
 	call->reply.result_case = XSKD__REPLY__RESULT_LIST_LEASES;
 	call->reply.list_leases = reply;
-	return page_fill(call, &call->core->leases, &call->req->list_leases->after, lease_message,
-			 (void ***)&reply->leases, &reply->n_leases, &reply->next);
+	err = call->peer.admin ? 0 : own_leases(call, &own);
+	if (err < 0)
+		return err;
+	return page_fill(call, call->peer.admin ? &call->core->leases : &own,
+			 &call->req->list_leases->after, lease_message, (void ***)&reply->leases,
+			 &reply->n_leases, &reply->next);
 }
 
 const struct method method_list_leases = {

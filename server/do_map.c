@@ -12,7 +12,6 @@
 /* ---- GetXskMap ---- */
 
 struct map {
-	struct core *core;
 	uint32_t program; /* held */
 	uint64_t lease;
 	uint64_t cookie;
@@ -37,14 +36,14 @@ static int map_shape(struct call *call)
 		 * has.
 		 */
 		if (l && (!p || !p->served))
-			shape_lane(call, lease_inode(call->core, l), l->m->device);
+			shape_lane(call, l->device_inode, l->m->device);
 		return shape_interface(call, req->interface);
 	}
 	return 0;
 }
 
 /* Lent, not given: the core keeps the map, and the warm path makes no fd of its own. */
-static int lend(struct call *call, const struct program *p)
+static int lend(struct call *call, struct program *p)
 {
 	Xskd__GetXskMapReply *reply = call_alloc(call, sizeof(*reply));
 
@@ -55,6 +54,7 @@ static int lend(struct call *call, const struct program *p)
 	reply->entries = p->m->map_entries;
 	reply->program_id = p->m->id;
 	call->lent = p->map_fd;
+	p->lent = true;
 	call->reply.result_case = XSKD__REPLY__RESULT_GET_XSK_MAP;
 	call->reply.get_xsk_map = reply;
 	return CALL_DONE;
@@ -97,7 +97,6 @@ static int map_check(struct call *call)
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot give the map");
 	call->job = job;
-	job->core = call->core;
 	job->program = program_hold(p);
 	job->lease = l->m->id;
 	job->cookie = l->m->netns_cookie;
@@ -137,11 +136,11 @@ static int map_lend(struct call *call)
 	return lend(call, p);
 }
 
-static void map_done(void *arg)
+static void map_done(struct call *call)
 {
-	struct map *job = arg;
+	struct map *job = call->job;
 
-	program_release(job->core, job->program);
+	program_release(call->core, job->program);
 	if (job->m)
 		xskd__program__free_unpacked(job->m, NULL);
 }
@@ -224,7 +223,7 @@ static int stats_find(struct call *call)
 	if (err)
 		return err;
 
-	size_t n = l ? l->m->n_queues : p->m->map_entries;
+	size_t n = l ? l->m->n_queues : program_queues(p);
 
 	n = n < STATS_MAX ? n : STATS_MAX;
 
@@ -254,6 +253,18 @@ static void read_socket(struct queue *q)
 	q->stats.socket = &q->socket;
 }
 
+/* On the worker, for a copy of a socket may be the last by now, and closing that blocks. */
+static void close_fds(struct stats *job)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		close_fdp(&job->queues[i].fd);
+		job->queues[i].fd = -1;
+	}
+	close_fdp(&job->counters_fd);
+	close_fdp(&job->map_fd);
+	job->counters_fd = job->map_fd = -1;
+}
+
 static int stats_read(struct call *call)
 {
 	struct stats *job = call->job;
@@ -275,6 +286,7 @@ static int stats_read(struct call *call)
 		read_socket(q);
 		list[i] = &q->stats;
 	}
+	close_fds(job);
 	xskd__get_stats_reply__init(reply);
 	reply->program_id = job->program;
 	reply->n_queues = job->n;
@@ -284,14 +296,9 @@ static int stats_read(struct call *call)
 	return 0;
 }
 
-static void stats_done(void *arg)
+static void stats_done(struct call *call)
 {
-	struct stats *job = arg;
-
-	for (size_t i = 0; i < job->n; i++)
-		close_fdp(&job->queues[i].fd);
-	close_fdp(&job->counters_fd);
-	close_fdp(&job->map_fd);
+	close_fds(call->job); /* what the worker did not come to: copies of what we have */
 }
 
 const struct method method_get_stats = {

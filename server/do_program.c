@@ -8,7 +8,7 @@
 #include "instance.h"
 #include "method.h"
 #include "netns.h"
-#include "pin.h"
+#include "pool.h"
 
 #define CONSTANTS_MAX 64
 
@@ -21,7 +21,10 @@ struct load {
 	uint64_t cookie;
 	struct instance_constant *constants;
 	struct instance instance;
+	bool ready;             /* it waited in the pool */
 	Xskd__Program *program; /* the message that becomes the program's */
+	uint32_t there;         /* id of what is known to be at that place; 0: nothing */
+	char *there_name;
 };
 
 static int shape_constants(struct call *call, struct load *job)
@@ -84,21 +87,33 @@ static int load_shape(struct call *call)
 static int load_check(struct call *call)
 {
 	const Xskd__LoadProgramRequest *req = call->req->load_program;
-	const struct load *job = call->job;
+	struct load *job = call->job;
 	const struct program *p = program_at(call->core, job->inode, req->interface);
 
 	if (p && p->leaving)
 		return refuse_leaving(call, p);
-	/* The kernel uses inodes again: one of a namespace that has gone may be this one's now. */
-	if (p && instance_ifindex(call->core->bpf_dir, p->m->id, &p->m->ifindex) == 0 &&
-	    !p->m->ifindex)
-		p = NULL;
-	if (p)
-		return call_fail(
-			call, ALREADY_EXISTS,
-			"xskd has a program on '%s' already (id %u, '%s'): unload it first",
-			req->interface, p->m->id, p->m->name);
+	if (!p)
+		return 0;
+	job->there = p->m->id;
+	job->there_name = call_alloc(call, strlen(p->m->name) + 1);
+	if (!job->there_name)
+		return fault_sys(&call->fault, ENOMEM, "cannot load a program");
+	memcpy(job->there_name, p->m->name, strlen(p->m->name) + 1);
 	return 0;
+}
+
+/* The kernel uses inodes again: one of a namespace that has gone may be this one's now. */
+static int look_there(struct call *call)
+{
+	const struct load *job = call->job;
+	uint32_t ifindex = 0;
+	int err = job->there ? instance_ifindex(call->core->bpf_dir, job->there, &ifindex) : 0;
+
+	if (!ifindex && (!err || err == -ENOENT)) /* the latter: the sweep is at it already */
+		return 0;
+	return call_fail(call, ALREADY_EXISTS,
+			 "xskd has a program on '%s' already (id %u, '%s'): unload it first",
+			 call->req->load_program->interface, job->there, job->there_name);
 }
 
 static int describe(struct call *call, const struct device *dev, enum instance_mode granted)
@@ -121,6 +136,8 @@ static int describe(struct call *call, const struct device *dev, enum instance_m
 	m.link_id = job->instance.link_id;
 	m.loaded_at = (uint64_t)time(NULL);
 	m.transient = call->req->load_program->transient;
+	m.from_pool = job->ready;
+	m.queues = m.custom ? m.map_entries : dev->max_queues;
 	job->program = message_clone(&m);
 	return job->program ? 0 : fault_sys(&call->fault, ENOMEM, "cannot note the program");
 }
@@ -145,6 +162,7 @@ static int make(struct call *call, struct netns *ns)
 	const Xskd__LoadProgramRequest *req = call->req->load_program;
 	struct load *job = call->job;
 	const char *bpf_dir = call->core->bpf_dir;
+	struct pool *pool = call->core->pool;
 	struct instance_spec spec = {
 		.object_fd = job->object_fd,
 		.program = req->program,
@@ -163,14 +181,13 @@ static int make(struct call *call, struct netns *ns)
 	if (err)
 		return fault_sys(&call->fault, -err, "cannot find interface '%s'", req->interface);
 	spec.queues = dev.max_queues;
-	err = instance_make(ns->gate, &spec, &job->instance, &call->fault);
-	if (!err) {
-		call->made = true;
+	err = pool_make(pool, &spec, &job->instance, &job->ready, &call->fault);
+	call->made = !err;
+	if (!err && !job->ready)
 		err = instance_pin(&job->instance, bpf_dir, false, &call->fault);
-	}
 	if (!err)
-		err = instance_attach(&job->instance, ns, &dev, (enum instance_mode)req->mode,
-				      &granted, &call->fault);
+		err = pool_attach(pool, &job->instance, ns, &dev, (enum instance_mode)req->mode,
+				  &granted, &call->fault);
 	if (!err)
 		err = instance_pin_link(&job->instance, bpf_dir, &call->fault);
 	if (!err)
@@ -186,8 +203,11 @@ static int load_make(struct call *call)
 	 * A number for the namespace, so that the kernel's news of its devices reach us
 	 * (monitor.h).
 	 */
-	int err = job->netns_fd < 0 ? 0 : netns_nsid(job->netns_fd, &job->nsid);
+	int err = look_there(call);
 
+	if (err < 0)
+		return err;
+	err = job->netns_fd < 0 ? 0 : netns_nsid(job->netns_fd, &job->nsid);
 	if (err < 0)
 		return fault_sys(&call->fault, -err, "cannot give the network namespace a number");
 	return make(call, &ns);
@@ -219,15 +239,24 @@ static int reply_program(struct call *call, Xskd__Program *m)
 static int load_enter(struct call *call)
 {
 	struct load *job = call->job;
-	struct program *p = program_add(call->core, steal_ptr(&job->program), job->inode,
+	struct program *old = job->there ? program_find(call->core, job->there) : NULL;
+	struct program *p = program_add(call->core, steal_ptr(&job->program), job->inode, job->nsid,
 					steal_fd(&job->instance.map_fd));
+	int err;
 
 	if (!p)
 		return fault_sys(&call->fault, ENOMEM, "cannot note the program");
-	p->nsid = job->nsid;
 	note_subject(call, "", p->m->interface, p->m->id);
+	/* Nowhere, as was seen: it is not found there any more, and the sweep removes it. */
+	if (old)
+		program_moved(call->core, old, old->inode, old->nsid, old->m->netns_cookie, 0,
+			      old->m->interface);
+	call->core->refill(call->core->arg);
 	program_serve(call->core, p);
-	return reply_program(call, p->m);
+	err = reply_program(call, p->m);
+	if (err < 0)
+		program_drop(call->core, p, false);
+	return err;
 }
 
 /* Only after a failure: a program whose reply was lost stays, and GetProgram finds it. */
@@ -235,21 +264,26 @@ static void load_undo(struct call *call)
 {
 	struct load *job = call->job;
 	uint32_t id = job->instance.id;
+	/* Nobody has seen its map; but once it was attached, others have seen its id. */
+	bool clean = !job->instance.link_id;
 
 	if (!call->failed)
 		return;
 	instance_detach(&job->instance);
 	instance_done(&job->instance);
+	pool_mark(call->core->pool, id, clean);
 	/* What cannot be removed now is found half made at the next start. */
-	(void)!program_remove(call->core, id);
+	if (program_remove(call->core, id) < 0)
+		pool_mark(call->core->pool, id, false);
+	pool_settle(call->core->pool, id, clean);
 }
 
-static void load_done(void *arg)
+static void load_done(struct call *call)
 {
-	struct load *job = arg;
+	struct load *job = call->job;
 
 	instance_done(&job->instance);
-	close_fdp(&job->object_fd);
+	call_reap_fd(call, &job->object_fd, &call->peer);
 	close_fdp(&job->netns_fd);
 	if (job->program)
 		xskd__program__free_unpacked(job->program, NULL);
@@ -269,9 +303,9 @@ const struct method method_load_program = {
 /* ---- UnloadProgram ---- */
 
 struct unload {
-	struct core *core;
 	ino_t inode;
-	uint32_t id; /* that is leaving; 0: none yet */
+	uint32_t id;   /* that is leaving; 0: none yet */
+	uint32_t link; /* of the program that was meant when the call came; 0: not by its id */
 	int map_fd;
 	char interface[16];
 	uint32_t *queues; /* where sockets were seen last */
@@ -288,7 +322,6 @@ static int unload_shape(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot unload a program");
-	job->core = call->core;
 	job->map_fd = -1;
 	call->job = job;
 	err = shape_netns(call, req->netns_fd, &netns_fd, &job->inode);
@@ -297,6 +330,7 @@ static int unload_shape(struct call *call)
 	if (err < 0)
 		return err;
 	p = req->id ? program_find(call->core, req->id) : NULL;
+	job->link = req->link_id ? req->link_id : p ? p->m->link_id : 0;
 	shape_lane(call, p ? p->inode : job->inode, p ? p->m->interface : req->interface);
 	return 0;
 }
@@ -306,23 +340,29 @@ static int unload_check(struct call *call)
 	const Xskd__UnloadProgramRequest *req = call->req->unload_program;
 	struct core *core = call->core;
 	struct unload *job = call->job;
+	const struct sock *s = NULL;
 	struct program *p;
+	size_t n = 0;
 	int err = find_program(call, req->id, job->inode, req->interface, &p);
 
 	if (err < 0)
 		return err;
+	if (job->link && job->link != p->m->link_id)
+		return call_fail(
+			call, NOT_FOUND,
+			"program %u is not attached by link %u any more: it was unloaded, and that "
+			"id serves '%s' now: `xskctl program list`",
+			p->m->id, job->link, p->m->interface);
 	snprintf(job->interface, sizeof(job->interface), "%s", p->m->interface);
-	job->queues = call_alloc(call, (core->socks.n + 1) * sizeof(*job->queues));
+	while ((s = sock_next_of_program(core, p->m->id, s)))
+		n++;
+	job->queues = call_alloc(call, (n + 1) * sizeof(*job->queues));
 	job->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
 	if (!job->queues || job->map_fd < 0)
 		return fault_sys(&call->fault, errno, "cannot unload program %u", p->m->id);
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
-
-		if (s->m->program_id == p->m->id)
-			job->queues[job->n_queues++] = s->m->queue;
-	}
-	if (!program_leave(p))
+	while ((s = sock_next_of_program(core, p->m->id, s)))
+		job->queues[job->n_queues++] = s->m->queue;
+	if (!program_leave(core, p))
 		return refuse_leaving(call, p);
 	job->id = p->m->id;
 	return 0;
@@ -353,11 +393,10 @@ static int unload_remove(struct call *call)
 static int unload_note(struct call *call)
 {
 	const struct unload *job = call->job;
-	struct program *p = program_find(call->core, job->id);
+	bool alone = call->core->hear(call->core->arg);
 	Xskd__UnloadProgramReply *reply = call_alloc(call, sizeof(*reply));
 
-	if (p)
-		program_drop(call->core, p);
+	program_forget(call->core, job->id, alone);
 	if (!reply)
 		return fault_sys(&call->fault, ENOMEM, "cannot answer");
 	xskd__unload_program_reply__init(reply);
@@ -366,11 +405,11 @@ static int unload_note(struct call *call)
 	return 0;
 }
 
-static void unload_done(void *arg)
+static void unload_done(struct call *call)
 {
-	struct unload *job = arg;
+	struct unload *job = call->job;
 
-	program_stay(job->core, job->id);
+	program_stay(call->core, job->id);
 	close_fdp(&job->map_fd);
 }
 

@@ -19,14 +19,20 @@ struct leaver {
 	bool removed;
 };
 
+struct file {
+	char name[256];
+};
+
 struct revoke {
-	struct core *core;
 	uint32_t revoked;
 	struct entry *entries;
 	size_t n_entries;
 	struct leaver *programs;
 	size_t n_programs;
-	int err; /* of the worker's step */
+	struct file *files; /* of the leases */
+	bool file_left;     /* could not be removed */
+	bool all_files;     /* that begin with the container's name: one was left */
+	int err;            /* of the worker's step */
 };
 
 static int revoke_shape(struct call *call)
@@ -43,10 +49,13 @@ static int revoke_shape(struct call *call)
 	return 0;
 }
 
-static bool is_meant(const struct lease *l, const Xskd__RevokeLeaseRequest *req)
+/* The first one behind @after that is meant: of the interface, or each of the container. */
+static struct lease *next_meant(const struct core *core, const Xskd__RevokeLeaseRequest *req,
+				const struct lease *after)
 {
-	return !strcmp(l->m->container, req->container) &&
-	       (!*req->interface || !strcmp(l->m->interface, req->interface));
+	if (!*req->interface)
+		return lease_next_of_container(core, req->container, after);
+	return after ? NULL : lease_by_key(core, req->container, req->interface);
 }
 
 /*
@@ -57,13 +66,13 @@ static int note_entries(struct call *call, const struct lease *l)
 {
 	struct revoke *job = call->job;
 	const struct core *core = call->core;
+	const struct sock *s = NULL;
 
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
+	while ((s = sock_next_of_lease(core, l->m->id, s))) {
 		const struct program *p = program_find(core, s->m->program_id);
 		struct entry *e = &job->entries[job->n_entries];
 
-		if (s->lease != l->m->id || !p)
+		if (!p)
 			continue;
 		e->queue = s->m->queue;
 		e->map_fd = fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3);
@@ -80,26 +89,28 @@ static int revoke_prepare(struct call *call)
 	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
 	const struct core *core = call->core;
 	struct revoke *job = call->job;
-	size_t n = 0;
+	const struct lease *l = NULL;
+	size_t n = 0, socks = 0;
 	int err = 0;
 
-	for (size_t i = 0; i < core->leases.n; i++)
-		n += is_meant(core->leases.at[i], req);
-	job->entries = call_alloc(call, (core->socks.n + 1) * sizeof(*job->entries));
+	for (; (l = next_meant(core, req, l)); n++)
+		socks += l->m->sockets;
+	job->entries = call_alloc(call, (socks + 1) * sizeof(*job->entries));
 	job->programs = call_alloc(call, (n + 1) * sizeof(*job->programs));
-	if (!job->entries || !job->programs)
+	job->files = call_alloc(call, (n + 1) * sizeof(*job->files));
+	if (!job->entries || !job->programs || !job->files)
 		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
-	for (size_t i = 0; i < core->leases.n && !err; i++) {
-		if (is_meant(core->leases.at[i], req))
-			err = note_entries(call, core->leases.at[i]);
-	}
+	while (!err && (l = next_meant(core, req, l)))
+		err = note_entries(call, l);
 	return err;
 }
 
 /* One that cannot leave now, as another call has to do with it, is left to that or to the sweep. */
-static void take_program(struct revoke *job, struct program *p)
+static void take_program(struct call *call, struct program *p)
 {
-	if (p && program_is_over(p) && program_leave(p))
+	struct revoke *job = call->job;
+
+	if (p && program_is_over(p) && program_leave(call->core, p))
 		job->programs[job->n_programs++].id = p->m->id;
 }
 
@@ -107,42 +118,51 @@ static int revoke_take(struct call *call)
 {
 	struct core *core = call->core;
 	struct revoke *job = call_alloc(call, sizeof(*job));
+	struct lease *l;
 	int err;
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot revoke");
-	job->core = core;
+	job->all_files = core->files_left;
 	call->job = job;
 	err = revoke_prepare(call);
 	if (err < 0)
 		return err;
-	for (size_t i = core->leases.n; i--;) {
-		struct lease *l = core->leases.at[i];
-		struct program *p;
+	while ((l = next_meant(core, call->req->revoke_lease, NULL))) {
+		struct program *p = program_find(core, l->m->program_id);
 
-		if (!is_meant(l, call->req->revoke_lease))
-			continue;
-		p = program_find(core, l->m->program_id);
+		lease_file_name(l->m, job->files[job->revoked].name, sizeof(job->files->name));
 		job->revoked++;
 		lease_drop(core, l, "revoked");
-		take_program(job, p);
+		take_program(call, p);
 	}
 	return 0;
 }
 
 /*
  * By the name, whether or not there is a lease: a file that could not be removed the last time
- * would be a lease again at the next start.
+ * would be a lease again at the next start. Without an interface that means to look at each file,
+ * so only where one was left.
  */
 static int remove_files(const struct call *call)
 {
 	const Xskd__RevokeLeaseRequest *req = call->req->revoke_lease;
 	const struct state *state = &call->core->state;
+	const struct revoke *job = call->job;
 	char name[256];
+	int err = 0;
 
 	snprintf(name, sizeof(name), "%s@%s", req->container, req->interface);
-	return *req->interface ? state_remove(state, STATE_LEASES, name)
-			       : state_remove_all(state, STATE_LEASES, name);
+	if (*req->interface)
+		return state_remove(state, STATE_LEASES, name);
+	if (job->all_files)
+		return state_remove_all(state, STATE_LEASES, name);
+	for (uint32_t i = 0; i < job->revoked; i++) {
+		int removed = state_remove(state, STATE_LEASES, job->files[i].name);
+
+		err = err ? err : removed;
+	}
+	return err;
 }
 
 /*
@@ -169,6 +189,7 @@ static int revoke_remove(struct call *call)
 					     leaver->id);
 	}
 	err = remove_files(call);
+	job->file_left = err < 0;
 	if (err < 0)
 		job->err = fault_sys(&call->fault, -err,
 				     "the lease has ended, but its state file cannot be removed: "
@@ -178,14 +199,18 @@ static int revoke_remove(struct call *call)
 
 static void drop_programs(struct core *core, const struct revoke *job)
 {
-	for (size_t i = 0; i < job->n_programs; i++) {
-		struct program *p = program_find(core, job->programs[i].id);
+	bool alone = job->n_programs && core->hear(core->arg);
 
-		if (!p || !job->programs[i].removed)
+	for (size_t i = 0; i < job->n_programs; i++) {
+		const struct leaver *leaver = &job->programs[i];
+		const struct program *p = program_find(core, leaver->id);
+
+		if (!leaver->removed)
 			continue;
-		log_info("program %u has gone from '%s' with its last lease", p->m->id,
-			 p->m->interface);
-		program_drop(core, p);
+		if (p)
+			log_info("program %u has gone from '%s' with its last lease", p->m->id,
+				 p->m->interface);
+		program_forget(core, leaver->id, alone);
 	}
 }
 
@@ -195,6 +220,7 @@ static int revoke_answer(struct call *call)
 	Xskd__RevokeLeaseReply *reply = call_alloc(call, sizeof(*reply));
 
 	drop_programs(call->core, job);
+	call->core->files_left |= job->file_left;
 	if (job->err < 0)
 		return job->err;
 	if (!reply)
@@ -206,12 +232,12 @@ static int revoke_answer(struct call *call)
 	return 0;
 }
 
-static void revoke_done(void *arg)
+static void revoke_done(struct call *call)
 {
-	struct revoke *job = arg;
+	struct revoke *job = call->job;
 
 	for (size_t i = 0; i < job->n_programs; i++)
-		program_stay(job->core, job->programs[i].id); /* what is still known */
+		program_stay(call->core, job->programs[i].id); /* what is still known */
 	for (size_t i = 0; i < job->n_entries; i++)
 		close_fdp(&job->entries[i].map_fd);
 }

@@ -84,7 +84,7 @@ static int list_begin(struct call *call)
 	int err;
 
 	if (call->peer.admin || sweep_due(call->core))
-		call->job = sweep_new(call->core, true);
+		call->job = sweep_new(call->core, SWEEP_SOCKETS);
 	if (call->job)
 		return 0;
 	err = list_answer(call); /* there is nothing to look at, so nothing to wait for */
@@ -100,17 +100,36 @@ static int list_look(struct call *call)
 static ProtobufCMessage *sock_message(struct call *call, void *item, uint64_t *out_id)
 {
 	const struct sock *s = item;
-	const struct lease *l = lease_find(call->core, s->lease);
 
+	(void)call;
 	*out_id = s->m->id;
-	if (!call->peer.admin && (!l || l->m->netns_cookie != call->peer.cookie))
-		return NULL;
 	return &s->m->base;
+}
+
+static int own_socks(struct call *call, struct index *out)
+{
+	const struct core *core = call->core;
+	const uint64_t cookie = call->peer.cookie;
+	const struct lease *l = NULL;
+	struct sock *s = NULL;
+	size_t n = 0;
+
+	while ((l = lease_next_of_netns(core, cookie, l)))
+		n += l->m->sockets;
+	if (page_own(call, &core->socks, n, out) < 0)
+		return -ENOMEM;
+	while (n && (l = lease_next_of_netns(core, cookie, l))) {
+		while (out->n < n && (s = sock_next_of_lease(core, l->m->id, s)))
+			(void)!index_add(out, &s->m->id, s); /* there is room */
+	}
+	return 0;
 }
 
 static int list_answer(struct call *call)
 {
 	Xskd__ListSocketsReply *reply = call_alloc(call, sizeof(*reply));
+	struct index own;
+	int err;
 
 	if (call->job)
 		sweep_note(call->core, call->job);
@@ -119,13 +138,17 @@ static int list_answer(struct call *call)
 	xskd__list_sockets_reply__init(reply);
 	call->reply.result_case = XSKD__REPLY__RESULT_LIST_SOCKETS;
 	call->reply.list_sockets = reply;
-	return page_fill(call, &call->core->socks, &call->req->list_sockets->after, sock_message,
-			 (void ***)&reply->sockets, &reply->n_sockets, &reply->next);
+	err = call->peer.admin ? 0 : own_socks(call, &own);
+	if (err < 0)
+		return err;
+	return page_fill(call, call->peer.admin ? &call->core->socks : &own,
+			 &call->req->list_sockets->after, sock_message, (void ***)&reply->sockets,
+			 &reply->n_sockets, &reply->next);
 }
 
-static void list_done(void *arg)
+static void list_done(struct call *call)
 {
-	sweep_free(arg);
+	sweep_free(call->job);
 }
 
 const struct method method_list_sockets = {

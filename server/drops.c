@@ -11,22 +11,44 @@
 struct drop {
 	struct drop *next;
 	uint64_t sock, umem;
+	char file[]; /* of a lease; else empty */
 };
+
+static bool unfile(const struct core *core, const char *name)
+{
+	int err = state_remove(&core->state, STATE_LEASES, name);
+
+	if (err < 0)
+		log_warning("cannot remove the state file of lease '%s' (%s), ignoring it: it is "
+			    "found stale at the next start",
+			    name, strerrordesc_np(-err));
+	return !err;
+}
+
+static int forget_umem(const struct core *core, uint64_t *umem)
+{
+	int err = *umem ? store_forget_umem(core, *umem) : 0;
+
+	*umem = err ? *umem : 0;
+	return err;
+}
+
+static int forget_sock(const struct core *core, uint64_t *sock)
+{
+	int err = *sock ? store_forget(core, *sock) : 0;
+
+	*sock = err ? *sock : 0;
+	return err;
+}
 
 static int forget_all(const struct core *core, struct drop *first)
 {
 	int err = 0;
 
-	for (struct drop *d = first; d && !err; d = d->next) {
-		err = d->umem ? store_forget_umem(core, d->umem) : 0;
-		if (!err)
-			d->umem = 0;
-	}
-	for (struct drop *d = first; d && !err; d = d->next) {
-		err = d->sock ? store_forget(core, d->sock) : 0;
-		if (!err)
-			d->sock = 0;
-	}
+	for (struct drop *d = first; d && !err; d = d->next)
+		err = forget_umem(core, &d->umem);
+	for (struct drop *d = first; d && !err; d = d->next)
+		err = forget_sock(core, &d->sock);
 	return err;
 }
 
@@ -34,6 +56,10 @@ static void work(void *arg)
 {
 	struct drops *drops = arg;
 
+	for (const struct drop *d = drops->running; d; d = d->next) {
+		if (*d->file && !unfile(drops->core, d->file))
+			drops->file_left = true;
+	}
 	drops->err = forget_all(drops->core, drops->running);
 }
 
@@ -49,6 +75,9 @@ static void worked(void *arg)
 	struct drops *drops = arg;
 	struct drop *d = steal_ptr(&drops->running);
 
+	drops->core->files_left |= drops->file_left;
+	for (struct drop *done = d; done; done = done->next)
+		*done->file = '\0';
 	if (drops->err < 0) {
 		log_warning("the service manager cannot be told to let sockets go (%s): trying "
 			    "again every second",
@@ -65,19 +94,45 @@ static void worked(void *arg)
 	}
 }
 
+static bool add(struct drops *drops, uint64_t sock, uint64_t umem, const char *file)
+{
+	size_t size = strlen(file) + 1;
+	struct drop *drop = calloc(1, sizeof(*drop) + size);
+
+	if (!drop)
+		return false;
+	drop->sock = sock;
+	drop->umem = umem;
+	memcpy(drop->file, file, size);
+	*last_of(&drops->waiting) = drop;
+	return true;
+}
+
 void drops_add(struct drops *drops, uint64_t sock, uint64_t umem)
 {
-	struct drop *drop = calloc(1, sizeof(*drop));
+	/* Without memory here and now, rather than never. */
+	if (!add(drops, sock, umem, "") &&
+	    (forget_umem(drops->core, &umem) < 0 || forget_sock(drops->core, &sock) < 0))
+		log_error("no memory to drop a stored socket: it stays until the next start of "
+			  "xskd");
+}
 
-	if (!drop) {
-		/* Here and now, rather than never. */
-		if (forget_all(drops->core, &(struct drop){ .sock = sock, .umem = umem }) < 0)
-			log_error("no memory to drop a stored socket: it stays until the next "
-				  "start of xskd");
-		return;
-	}
-	*drop = (struct drop){ .sock = sock, .umem = umem };
-	*last_of(&drops->waiting) = drop;
+void drops_unfile(struct drops *drops, const char *name)
+{
+	if (!add(drops, 0, 0, name) && !unfile(drops->core, name)) /* likewise */
+		drops->core->files_left = true;
+}
+
+static bool has(const struct drop *d, const char *name)
+{
+	while (d && strcmp(d->file, name) != 0)
+		d = d->next;
+	return d;
+}
+
+bool drops_has(const struct drops *drops, const char *name)
+{
+	return has(drops->waiting, name) || has(drops->running, name);
 }
 
 void drops_run(struct drops *drops, bool retry)

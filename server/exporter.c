@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "hold.h"
 #include "listen.h"
 #include "log.h"
 #include "scrape.h"
@@ -36,6 +37,7 @@ static void collect_ran(void *arg)
 	struct exporter *e = arg;
 	struct page *page;
 
+	hold_begin("collected metrics");
 	scrape_note(e->core, e->scrape);
 	page = page_new(steal_ptr(&e->scrape->text), e->scrape->len);
 	scrape_free(steal_ptr(&e->scrape));
@@ -59,6 +61,7 @@ static void on_soon(uv_timer_t *timer)
 {
 	struct exporter *e = timer->data;
 
+	hold_begin("metrics");
 	if (e->wanted && !e->scrape)
 		collect(e);
 }
@@ -100,6 +103,7 @@ static void on_visit(uv_poll_t *poll, int status, int events)
 	struct visitor *v;
 	int fd = status < 0 ? -1 : accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+	hold_begin("visit");
 	(void)events;
 	if (fd < 0) {
 		if (status < 0 || (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)) {

@@ -9,6 +9,7 @@
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -21,9 +22,6 @@
 #endif
 #ifndef SIOCGSKNS
 #define SIOCGSKNS 0x894C
-#endif
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
 #endif
 #define NS_GET_NSTYPE_ 0xb703
 #define SOCK_TYPE_MASK 0xf
@@ -64,7 +62,8 @@ static const struct calls daemon_calls = CALLS(
 	SCMP_SYS(readlinkat), SCMP_SYS(readv), SCMP_SYS(recvfrom), SCMP_SYS(rename),
 	SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(rmdir), SCMP_SYS(sched_getaffinity),
 	SCMP_SYS(shutdown), SCMP_SYS(sigaltstack), SCMP_SYS(stat), SCMP_SYS(lstat),
-	SCMP_SYS(fstatat64), SCMP_SYS(statfs), SCMP_SYS(statx), SCMP_SYS(sysinfo), SCMP_SYS(umask),
+	SCMP_SYS(fstatat64), SCMP_SYS(statfs), SCMP_SYS(statx), SCMP_SYS(sysinfo),
+	SCMP_SYS(timer_create), SCMP_SYS(timer_delete), SCMP_SYS(timer_settime), SCMP_SYS(umask),
 	SCMP_SYS(uname), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(wait4), SCMP_SYS(write),
 	SCMP_SYS(writev));
 
@@ -75,15 +74,14 @@ static const struct calls daemon_calls = CALLS(
 static const struct calls daemon_bpf =
 	CALLS(BPF_MAP_CREATE, BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM,
 	      BPF_MAP_GET_NEXT_KEY, BPF_MAP_FREEZE, BPF_PROG_LOAD, BPF_PROG_BIND_MAP, BPF_BTF_LOAD,
-	      BPF_OBJ_PIN, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_LINK_DETACH);
+	      BPF_OBJ_PIN, BPF_OBJ_GET, BPF_OBJ_GET_INFO_BY_FD, BPF_LINK_DETACH, BPF_PROG_TEST_RUN);
 
 static const struct calls gate_bpf =
 	CALLS(BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_BTF_LOAD, BPF_LINK_CREATE, BPF_PROG_GET_FD_BY_ID,
 	      BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD);
 
-static const struct calls daemon_ioctl =
-	CALLS((int)FIONBIO, (int)FIOCLEX, SIOCGSKNS, SIOCOUTQ, SIOCETHTOOL, NS_GET_NSTYPE_,
-	      (int)UFFDIO_API, (int)UFFDIO_REGISTER);
+static const struct calls daemon_ioctl = CALLS((int)FIONBIO, (int)FIOCLEX, SIOCGSKNS, SIOCOUTQ,
+					       SIOCETHTOOL, NS_GET_NSTYPE_, (int)UFFDIO_REGISTER);
 
 /* Of these levels alone: no door to netfilter and its like, which CAP_NET_ADMIN would open. */
 static const struct calls daemon_sockopt =
@@ -185,6 +183,11 @@ static int allow_threads(scmp_filter_ctx ctx)
 		err = ALLOW(ctx, clone, BITS(0, CLONE_THREAD | namespaces, CLONE_THREAD));
 	if (!err)
 		err = ALLOW(ctx, prctl, IS(0, PR_SET_NAME));
+	/* Of the calling thread alone: see slice.h. */
+	if (!err)
+		err = ALLOW(ctx, sched_getattr, IS(0, 0));
+	if (!err)
+		err = ALLOW(ctx, sched_setattr, IS(0, 0));
 	return err;
 }
 
@@ -206,7 +209,7 @@ static int allow_daemon(scmp_filter_ctx ctx, pid_t nobody)
 	if (!err)
 		err = allow_values(ctx, SCMP_SYS(fcntl), 1, &daemon_fcntl);
 	if (!err)
-		err = ALLOW(ctx, userfaultfd, BITS(0, UFFD_USER_MODE_ONLY, UFFD_USER_MODE_ONLY));
+		err = ALLOW(ctx, process_vm_readv, IS(0, getpid()));
 	return err;
 }
 
@@ -233,8 +236,15 @@ static int allow_gate(scmp_filter_ctx ctx, pid_t daemon)
 	return err;
 }
 
-static int load(int (*allow)(scmp_filter_ctx ctx, pid_t pid), pid_t pid)
+struct loading {
+	int (*allow)(scmp_filter_ctx ctx, pid_t pid);
+	pid_t pid;
+	int err;
+};
+
+static void *build_and_load(void *arg)
 {
+	struct loading *l = arg;
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int err = ctx ? 0 : -ENOMEM;
 
@@ -246,12 +256,30 @@ static int load(int (*allow)(scmp_filter_ctx ctx, pid_t pid), pid_t pid)
 		/* A tree instead of a list of some hundred comparisons; refusals are logged. */
 		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 		(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
-		err = allow(ctx, pid);
+		err = l->allow(ctx, l->pid);
 	}
 	if (!err)
 		err = seccomp_load(ctx);
 	seccomp_release(ctx);
-	return err;
+	l->err = err;
+	return NULL;
+}
+
+/*
+ * libseccomp makes some thousand little pieces of a filter. malloc keeps those that are freed with
+ * their thread, all over the heap, whose pages it could not give back: so that is a thread which
+ * ends. The filter is for all threads (SCMP_FLTATR_CTL_TSYNC).
+ */
+static int load(int (*allow)(scmp_filter_ctx ctx, pid_t pid), pid_t pid)
+{
+	struct loading l = { .allow = allow, .pid = pid };
+	pthread_t thread;
+	int err = pthread_create(&thread, NULL, build_and_load, &l);
+
+	if (err)
+		return -err;
+	pthread_join(thread, NULL);
+	return l.err;
 }
 
 int filter_daemon(void)

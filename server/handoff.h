@@ -6,9 +6,13 @@
 #include "method.h"
 #include "store.h"
 
-/* How long a place in the map, a queue, another call at the same queue is waited for. */
-#define INSERT_WITHIN_MS 4
-#define QUEUE_WITHIN_MS  1000
+/*
+ * How long a queue, or another call at the same queue, is waited for. A place in the map is free at
+ * once when its socket is closed; but a process that ends closes one after another, and so long may
+ * the kernel take for each.
+ */
+#define QUEUE_WITHIN_MS 1000
+#define CLOSE_TAKES_MS  100
 
 /*
  * How long a socket waits, after the first reply, for the BindSocket of a hand-off in two phases.
@@ -23,16 +27,15 @@ enum stored_state {
 };
 
 struct handoff {
-	struct core *core;
 	struct xsk_spec spec;
 	bool unbound, keep;
-	int umem_fd; /* the client's, or a copy of the kept one; -1: none */
-	uint64_t umem_bytes;
-	int netns_fd; /* where the sockets are made; -1: in the daemon's namespace */
+	struct umem umem; /* the client's, or a copy of the kept one */
+	int netns_fd;     /* where the sockets are made; -1: in the daemon's namespace */
 	ino_t inode;
 	int map_fd; /* a copy: the program may be unloaded meanwhile */
 	uint64_t lease;
 	uint32_t program;
+	size_t older;     /* sockets that the lease has: they may be ending */
 	bool only_device; /* unbound is all right only if nothing else is in the namespace */
 	bool zero_copy;
 	size_t n_bound;
@@ -50,8 +53,11 @@ struct handoff {
 int claim_queues(struct call *call, const void *owner, uint32_t program,
 		 const struct xsk_spec *spec) must_check;
 
-/* wait_for_queue() - what xsk_insert() or xsk_bind() said, or CALL_AGAIN where that may help. */
-int wait_for_queue(struct call *call, int err) must_check;
+/*
+ * wait_for_queue() - what xsk_insert() or xsk_bind() said, or CALL_AGAIN where that may help.
+ * @older: sockets that the lease had before.
+ */
+int wait_for_queue(struct call *call, int err, size_t older) must_check;
 
 /* handoff_limits() - whether @l may have what is asked for beside what it has. */
 int handoff_limits(struct call *call, const struct lease *l) must_check;

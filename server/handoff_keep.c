@@ -12,11 +12,10 @@ bool handoff_find_kept(struct call *call, const struct lease *l)
 	const struct core *core = call->core;
 	uint64_t group = 0;
 	size_t found = 0, size = 0;
+	const struct sock *s = NULL;
 
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
-
-		if (s->lease != l->m->id || !s->m->kept)
+	while ((s = sock_next_of_lease(core, l->m->id, s))) {
+		if (!s->m->kept)
 			continue;
 		for (size_t q = 0; q < job->spec.n; q++) {
 			if (job->spec.queue[q] != s->m->queue || (group && s->group != group))
@@ -26,8 +25,8 @@ bool handoff_find_kept(struct call *call, const struct lease *l)
 			found++;
 		}
 	}
-	for (size_t i = 0; i < core->socks.n && group; i++)
-		size += ((const struct sock *)core->socks.at[i])->group == group;
+	while (group && (s = sock_next_of_group(core, l->m->id, group, s)))
+		size++;
 	if (found == job->spec.n && size == found)
 		return true;
 	memset(job->socks, 0, sizeof(job->socks));
@@ -60,8 +59,8 @@ void handoff_settle(struct call *call)
 		.n = job->spec.n,
 		.id = job->made[0]->id,
 		.lease = job->lease,
-		.memfd = job->umem_fd,
-		.umem_bytes = job->umem_bytes,
+		.memfd = job->umem.memfd,
+		.umem_bytes = job->umem.size,
 	};
 
 	for (size_t i = 0; i < job->spec.n; i++) {

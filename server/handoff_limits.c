@@ -14,12 +14,12 @@ static bool is_asked_for(const struct handoff *job, const struct sock *s)
 }
 
 /* Whether a socket of the same hand-off, and with it their UMEM, may live on at another queue. */
-static bool lives_on(const struct call *call, uint64_t group)
+static bool lives_on(const struct call *call, const struct lease *l, uint64_t group)
 {
-	for (size_t i = 0; i < call->core->socks.n; i++) {
-		const struct sock *s = call->core->socks.at[i];
+	const struct sock *s = NULL;
 
-		if (s->group == group && !is_asked_for(call->job, s))
+	while ((s = sock_next_of_group(call->core, l->m->id, group, s))) {
+		if (!is_asked_for(call->job, s))
 			return true;
 	}
 	return false;
@@ -31,15 +31,13 @@ static bool lives_on(const struct call *call, uint64_t group)
 static void count(const struct call *call, const struct lease *l, uint64_t *out_bytes,
 		  size_t *out_sockets)
 {
+	const struct sock *s = NULL;
+
 	*out_bytes = l->m->umem_bytes;
 	*out_sockets = l->m->sockets;
-	for (size_t i = 0; i < call->core->socks.n; i++) {
-		const struct sock *s = call->core->socks.at[i];
-
-		if (s->lease != l->m->id)
-			continue;
+	while ((s = sock_next_of_lease(call->core, l->m->id, s))) {
 		*out_sockets -= is_asked_for(call->job, s);
-		if (s->m->umem_bytes && !lives_on(call, s->group))
+		if (s->m->umem_bytes && !lives_on(call, l, s->group))
 			*out_bytes -= s->m->umem_bytes;
 	}
 }
@@ -54,14 +52,13 @@ static int check_rings(struct call *call, const struct lease *l)
 {
 	const struct handoff *job = call->job;
 	const struct xsk_spec *spec = &job->spec;
+	const struct sock *s = NULL;
 	uint64_t most = call->core->limits.ring_bytes_per_lease;
 	uint64_t bytes = spec->n * ring_bytes(spec->rx_size, spec->tx_size, spec->fill_size,
 					      spec->completion_size);
 
-	for (size_t i = 0; i < call->core->socks.n; i++) {
-		const struct sock *s = call->core->socks.at[i];
-
-		if (s->lease == l->m->id && !is_asked_for(job, s))
+	while ((s = sock_next_of_lease(call->core, l->m->id, s))) {
+		if (!is_asked_for(job, s))
 			bytes += ring_bytes(s->m->rx_size, s->m->tx_size, s->m->fill_size,
 					    s->m->completion_size);
 	}
@@ -92,15 +89,14 @@ int handoff_limits(struct call *call, const struct lease *l)
 			"have (`limits.socketsPerLease` in the daemon's configuration)",
 			job->spec.n, sockets, limits->sockets_per_lease);
 	}
-	if (bytes + job->umem_bytes > limits->umem_bytes_per_lease) {
+	if (bytes + job->umem.size > limits->umem_bytes_per_lease) {
 		metrics_limit(&call->core->metrics, LIMIT_UMEM_BYTES_PER_LEASE);
 		return call_fail(
 			call, RESOURCE_EXHAUSTED,
 			"a UMEM of %llu KiB beside the %llu KiB that this lease has is more than the "
 			"%llu KiB it may have (`limits.umemBytesPerLease` in the daemon's "
 			"configuration)",
-			(unsigned long long)job->umem_bytes / 1024,
-			(unsigned long long)bytes / 1024,
+			(unsigned long long)job->umem.size / 1024, (unsigned long long)bytes / 1024,
 			(unsigned long long)limits->umem_bytes_per_lease / 1024);
 	}
 	return check_rings(call, l);

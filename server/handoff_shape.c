@@ -114,11 +114,9 @@ int handoff_shape(struct call *call)
 
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot hand off");
-	job->core = call->core;
-	job->umem_fd = job->netns_fd = job->map_fd = -1;
+	job->umem.memfd = job->netns_fd = job->map_fd = -1;
 	for (size_t i = 0; i < XSK_QUEUES_MAX; i++)
 		job->fds[i] = -1;
-	job->core = call->core;
 	call->job = job;
 	err = shape_interface(call, req->interface);
 	if (!err)
@@ -133,12 +131,11 @@ int handoff_shape(struct call *call)
 	if (!err)
 		err = shape_netns(call, req->netns_fd, &job->netns_fd, &job->inode);
 	if (!err && req->umem_fd) {
-		job->umem_fd = fdset_take(&call->fds, req->umem_fd);
-		if (job->umem_fd < 0)
+		job->umem.memfd = fdset_take(&call->fds, req->umem_fd);
+		if (job->umem.memfd < 0)
 			return call_fail(call, INVALID_ARGUMENT,
 					 "the packet has no file descriptor %u", req->umem_fd);
-		err = umem_check(job->umem_fd, job->spec.frame_size, &job->umem_bytes,
-				 &call->fault);
+		err = umem_check(&job->umem, job->spec.frame_size, &call->fault);
 	}
 	if (err < 0)
 		return err;

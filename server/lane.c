@@ -2,12 +2,20 @@
 #include "lane.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #include <uv.h>
 
+#include "hold.h"
 #include "log.h"
 
 /* The one who closes descriptors has a share of the workers as a pod has: no namespace's cookie. */
 #define REAPER UINT64_MAX
+/* Who unmaps has another: a close that waits behind it would keep a queue busy for so long. */
+#define UNMAPPER (UINT64_MAX - 1)
+/* Who closes what strangers sent may have to wait for whatever they thought of. */
+#define DISPOSER (UINT64_MAX - 2)
+/* And who hangs up on them, for what they left there. */
+#define HANGER (UINT64_MAX - 3)
 
 /* Something that a worker is to do. */
 struct work {
@@ -37,12 +45,14 @@ struct task {
 	struct call *call;
 	bool (*ended)(void *arg, struct call *call);
 	void *arg;
+	bool undo; /* when it ends */
 };
 
 struct lane {
 	struct lane *next;
 	char key[sizeof(((struct call *)0)->lane)];
 	struct task *first, **last; /* the first one runs */
+	bool leaving;               /* one has ended, and the next one is begun */
 };
 
 static void go_on(struct task *task);
@@ -126,6 +136,7 @@ static void work_ran(uv_work_t *uv, int status)
 {
 	struct work *work = uv->data;
 
+	hold_begin("work");
 	(void)status; /* work is never cancelled */
 	if (work->share)
 		share_go_on(work->lanes, work->share);
@@ -138,7 +149,9 @@ static void work_ran(uv_work_t *uv, int status)
  */
 static bool work_add(struct work *work, struct lanes *lanes, uint64_t cookie)
 {
-	uint32_t most = cookie == REAPER ? lanes->reapers : lanes->per_netns;
+	uint32_t most = cookie >= UNMAPPER ? lanes->reapers
+			: cookie >= HANGER ? (lanes->reapers + 3) / 4
+					   : lanes->per_netns;
 
 	work->uv.data = work;
 	work->lanes = lanes;
@@ -194,17 +207,27 @@ static bool lane_join(struct lane *lane, struct task *task)
 	return first;
 }
 
+/* Those that fail at once, in a loop: a thousand of them would be a deep recursion. */
 static void lane_leave(struct task *task)
 {
+	struct lanes *lanes = task->lanes;
 	struct lane *lane = task->lane;
+	struct task *next;
 
 	if (!lane)
 		return;
 	lane->first = task->next;
-	if (lane->first)
-		go_on(lane->first);
-	else
-		lane_remove(task->lanes, lane);
+	if (lane->leaving)
+		return; /* we were called from the loop below */
+	lane->leaving = true;
+	while ((next = lane->first)) {
+		go_on(next);
+		if (lane->first == next)
+			break; /* it is under way */
+	}
+	lane->leaving = false;
+	if (!lane->first)
+		lane_remove(lanes, lane);
 }
 
 /* ---- tasks ---- */
@@ -236,12 +259,20 @@ static void task_work(struct task *task, void (*fn)(void *arg), void (*done)(voi
 		metrics_limit(&task->call->core->metrics, LIMIT_WORKERS_PER_NETNS);
 }
 
-static void undo(void *task)
+/*
+ * Of what went with the reply the client may have closed its copy by now, and ours be the last. The
+ * next call of the lane waits for it: it may want the queue of this very socket.
+ */
+static void wind_up(void *arg)
 {
-	call_undo(((struct task *)task)->call);
+	struct task *task = arg;
+
+	if (task->undo)
+		call_undo(task->call);
+	fdset_done(&task->call->out);
 }
 
-static void undone(void *task)
+static void wound_up(void *task)
 {
 	task_done(task);
 }
@@ -259,8 +290,9 @@ static void finish(struct task *task)
 {
 	bool sent = answer(task->call, task->ended, task->arg);
 
-	if (call_must_undo(task->call, sent))
-		task_work(task, undo, undone);
+	task->undo = call_must_undo(task->call, sent);
+	if (task->undo || fdset_left(&task->call->out))
+		task_work(task, wind_up, wound_up);
 	else
 		task_done(task);
 }
@@ -272,6 +304,7 @@ static void step(void *task)
 
 static void stepped(void *task)
 {
+	hold_name(((struct task *)task)->call->method->name);
 	go_on(task);
 }
 
@@ -279,6 +312,7 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct task *task = timer->data;
 
+	hold_begin("pause");
 	call_resume(task->call);
 	go_on(task);
 }
@@ -350,6 +384,7 @@ void lanes_run(struct lanes *lanes, struct call *call, bool (*ended)(void *arg, 
 
 struct job {
 	struct work work;
+	uint32_t *count; /* as one of which it is under way */
 	void (*fn)(void *arg);
 	void (*done)(void *arg);
 	void *arg;
@@ -366,7 +401,7 @@ static void job_ran(void *arg)
 {
 	struct job *job = arg;
 
-	job->work.lanes->running--;
+	--*job->count;
 	if (job->done)
 		job->done(job->arg);
 	free(job);
@@ -384,8 +419,11 @@ static bool add_job(struct lanes *lanes, uint64_t cookie, void (*fn)(void *arg),
 		.fn = fn,
 		.done = done,
 		.arg = arg,
+		.count = cookie == DISPOSER ? &lanes->disposing
+			 : cookie == HANGER ? &lanes->hanging_up
+					    : &lanes->running,
 	};
-	lanes->running++;
+	++*job->count;
 	(void)work_add(&job->work, lanes, cookie);
 	return true;
 }
@@ -394,6 +432,18 @@ bool lanes_work(struct lanes *lanes, void (*work)(void *arg), void (*done)(void 
 {
 	return add_job(lanes, 0, work, done, arg);
 }
+
+bool lanes_dispose(struct lanes *lanes, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+	return add_job(lanes, DISPOSER, work, done, arg);
+}
+
+bool lanes_hang_up(struct lanes *lanes, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+	return add_job(lanes, HANGER, work, done, arg);
+}
+
+/* ---- what is over ---- */
 
 static void close_all(void *arg)
 {
@@ -413,4 +463,52 @@ void lanes_reap(struct lanes *lanes, struct fdset *fds)
 		fdset_done(mine);
 		free(mine);
 	}
+}
+
+/* Nobody waits for it, and who has just been answered goes first: on one CPU workers would. */
+#define UNMAP_AFTER_MS 1
+
+struct mapping {
+	uv_timer_t timer;
+	struct lanes *lanes;
+	void *area;
+	size_t size;
+};
+
+static void unmap(void *arg)
+{
+	struct mapping *m = arg;
+
+	munmap(m->area, m->size);
+}
+
+static void on_unmap_closed(uv_handle_t *timer)
+{
+	struct mapping *m = timer->data;
+
+	m->lanes->running--;
+	if (!add_job(m->lanes, UNMAPPER, unmap, free, m)) {
+		unmap(m); /* no memory: rather late than leaked */
+		free(m);
+	}
+}
+
+static void on_unmap(uv_timer_t *timer)
+{
+	uv_close((uv_handle_t *)timer, on_unmap_closed);
+}
+
+void lanes_unmap(struct lanes *lanes, void *area, size_t size)
+{
+	struct mapping *m = malloc(sizeof(*m));
+
+	if (!m) {
+		munmap(area, size);
+		return;
+	}
+	*m = (struct mapping){ .lanes = lanes, .area = area, .size = size };
+	lanes->running++;
+	uv_timer_init(lanes->loop, &m->timer);
+	m->timer.data = m;
+	uv_timer_start(&m->timer, on_unmap, UNMAP_AFTER_MS, 0);
 }

@@ -3,18 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core.h"
+#include "keys.h"
 #include "log.h"
-
-int lease_compare(const void *key, const void *item)
-{
-	const struct lease_key *k = key;
-	const struct lease *l = item;
-
-	if (k->cookie != l->m->netns_cookie)
-		return k->cookie < l->m->netns_cookie ? -1 : 1;
-	return strcmp(k->interface, l->m->interface);
-}
 
 struct lease *lease_find(const struct core *core, uint64_t id)
 {
@@ -23,18 +13,73 @@ struct lease *lease_find(const struct core *core, uint64_t id)
 
 struct lease *lease_of(const struct core *core, uint64_t cookie, const char *interface)
 {
-	return index_find(&core->leases_by_netns, &(struct lease_key){ cookie, interface });
+	return index_find(&core->leases_by_netns,
+			  &(struct lease_key){ .cookie = cookie, .interface = interface });
 }
 
 struct lease *lease_by_key(const struct core *core, const char *container, const char *interface)
 {
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
+	return index_find(&core->leases_by_container,
+			  &(struct lease_key){ .container = container, .interface = interface });
+}
 
-		if (!strcmp(l->m->container, container) && !strcmp(l->m->interface, interface))
-			return l;
-	}
-	return NULL;
+static struct lease *next(const struct index *ix, const struct lease_key *after)
+{
+	size_t i = index_after(ix, after);
+
+	return i < ix->n ? ix->at[i] : NULL;
+}
+
+struct lease *lease_in(const struct core *core, ino_t inode, const char *interface)
+{
+	struct lease *l = next(&core->leases_by_pod,
+			       &(struct lease_key){ .pod_inode = inode, .interface = interface });
+
+	return l && l->inode == inode && !strcmp(l->m->interface, interface) ? l : NULL;
+}
+
+struct lease *lease_next_of_netns(const struct core *core, uint64_t cookie,
+				  const struct lease *after)
+{
+	struct lease *l =
+		next(&core->leases_by_netns,
+		     &(struct lease_key){ .cookie = cookie,
+					  .interface = after ? after->m->interface : "" });
+
+	return l && l->m->netns_cookie == cookie ? l : NULL;
+}
+
+struct lease *lease_next_of_container(const struct core *core, const char *container,
+				      const struct lease *after)
+{
+	struct lease *l =
+		next(&core->leases_by_container,
+		     &(struct lease_key){ .container = container,
+					  .interface = after ? after->m->interface : "" });
+
+	return l && !strcmp(l->m->container, container) ? l : NULL;
+}
+
+struct lease *lease_next_on_device(const struct core *core, ino_t inode, uint32_t ifindex,
+				   const struct lease *after)
+{
+	struct lease *l =
+		next(&core->leases_by_device,
+		     &(struct lease_key){
+			     .inode = inode, .ifindex = ifindex, .id = after ? after->m->id : 0 });
+
+	return l && l->device_inode == inode && l->m->ifindex == ifindex ? l : NULL;
+}
+
+struct lease *lease_next_on_link(const struct core *core, int nsid, uint32_t ifindex,
+				 const struct lease *after)
+{
+	struct lease *l =
+		next(&core->leases_by_link, &(struct lease_key){ .nsid = nsid,
+								 .ifindex = ifindex,
+								 .id = after ? after->m->id : 0 });
+
+	return l && l->device_nsid == nsid && l->m->ifindex == ifindex ? l : NULL;
 }
 
 bool lease_has_queue(const struct lease *l, uint32_t queue)
@@ -44,11 +89,6 @@ bool lease_has_queue(const struct lease *l, uint32_t queue)
 			return true;
 	}
 	return false;
-}
-
-ino_t lease_inode(const struct core *core, const struct lease *l)
-{
-	return l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE ? core->inode : l->inode;
 }
 
 static void lease_free(struct lease *l)
@@ -76,12 +116,11 @@ void lease_serve(struct core *core, struct lease *l, const struct program *p)
 
 struct lease *lease_add(struct core *core, Xskd__Lease *m, ino_t inode, int nsid)
 {
+	bool queue_mode = m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE;
 	struct lease *l = calloc(1, sizeof(*l));
 
-	if (!l || index_reserve(&core->leases, 1) < 0 ||
-	    index_reserve(&core->leases_by_netns, 1) < 0) {
+	if (!l) {
 		xskd__lease__free_unpacked(m, NULL);
-		free(l);
 		return NULL;
 	}
 	if (!m->id)
@@ -89,10 +128,13 @@ struct lease *lease_add(struct core *core, Xskd__Lease *m, ino_t inode, int nsid
 	l->m = m;
 	l->inode = inode;
 	l->nsid = nsid;
-	/* Cannot fail: there is room. */
-	(void)!index_add(&core->leases, &m->id, l);
-	(void)!index_add(&core->leases_by_netns,
-			 &(struct lease_key){ m->netns_cookie, m->interface }, l);
+	l->device_inode = queue_mode ? core->inode : inode;
+	l->device_nsid = l->device_inode == core->inode ? -1 : nsid;
+	if (index_reserve(&core->leases, 1) < 0 || keys_add_lease(core, l) < 0) {
+		lease_free(l);
+		return NULL;
+	}
+	(void)!index_add(&core->leases, &m->id, l); /* there is room */
 	count_lease(core, l, 1);
 	return l;
 }
@@ -105,34 +147,50 @@ void lease_drop(struct core *core, struct lease *l, const char *why)
 	watch_tell(core, XSKD__EVENT_KIND__EVENT_LEASE_REVOKED, l, NULL, why);
 	log_info("lease of '%s' on '%s' has ended: %s", l->m->container, l->m->interface, why);
 	count_lease(core, l, -1);
+	core->n_gone -= l->gone;
+	keys_remove_lease(core, l);
 	index_remove(&core->leases, &id);
-	index_remove(&core->leases_by_netns,
-		     &(struct lease_key){ l->m->netns_cookie, l->m->interface });
 	lease_free(l);
 }
 
 /* A socket that was passed on outlives its pod; its queue is to be the next one's. */
 static void empty_places(const struct core *core, const struct lease *l)
 {
-	for (size_t i = 0; i < core->socks.n; i++) {
-		const struct sock *s = core->socks.at[i];
+	const struct sock *s = NULL;
+
+	while ((s = sock_next_of_lease(core, l->m->id, s))) {
 		const struct program *p = program_find(core, s->m->program_id);
 
-		if (s->lease == l->m->id && p)
+		if (p)
 			xsk_remove(p->map_fd, s->m->queue);
 	}
 }
 
-/* Its file first: what cannot be removed now is found stale at the next start. */
+/* A file that stays, of a daemon that ends before it is removed, is found stale by the next. */
 void lease_end(struct core *core, struct lease *l, const char *why)
 {
 	char name[256];
 
 	empty_places(core, l);
 	lease_file_name(l->m, name, sizeof(name));
-	(void)!state_remove(&core->state, STATE_LEASES, name);
+	core->unfile(core->arg, name);
 	metrics_count(&core->metrics, TALLY_LEASES_STALE);
 	lease_drop(core, l, why);
+}
+
+void lease_gone(struct core *core, struct lease *l)
+{
+	core->n_gone += !l->gone;
+	l->gone = true;
+}
+
+void lease_back(struct core *core, struct lease *l, uint32_t ifindex)
+{
+	core->n_gone -= l->gone;
+	l->gone = false;
+	keys_remove_lease(core, l);
+	l->m->ifindex = ifindex;
+	(void)!keys_add_lease(core, l); /* it has its places yet */
 }
 
 void lease_renamed(struct lease *l, const char *device)

@@ -15,7 +15,7 @@
 
 #include "log.h"
 
-#define LOCK_TRIES 100 /* of 10 ms */
+#define LOCK_TRIES 500 /* of 10 ms: a daemon that was killed may have much to close */
 /*
  * When it is full connect(2) blocks, and who blocks is let in by the kernel in order, one for each
  * thread: so a short one is what keeps a storm of connections from standing before everybody else.

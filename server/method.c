@@ -10,20 +10,26 @@
 #include "netns.h"
 
 static const struct method *const methods[] = {
-	&method_get_info,        &method_load_program, &method_unload_program,
-	&method_list_programs,   &method_get_program,  &method_grant_lease,
-	&method_revoke_lease,    &method_list_leases,  &method_get_xsk_map,
-	&method_hand_off_socket, &method_bind_socket,  &method_release_socket,
-	&method_list_sockets,    &method_get_stats,    &method_watch_events,
+	[XSKD__REQUEST__CALL_GET_INFO] = &method_get_info,
+	[XSKD__REQUEST__CALL_LOAD_PROGRAM] = &method_load_program,
+	[XSKD__REQUEST__CALL_UNLOAD_PROGRAM] = &method_unload_program,
+	[XSKD__REQUEST__CALL_LIST_PROGRAMS] = &method_list_programs,
+	[XSKD__REQUEST__CALL_GET_PROGRAM] = &method_get_program,
+	[XSKD__REQUEST__CALL_GRANT_LEASE] = &method_grant_lease,
+	[XSKD__REQUEST__CALL_REVOKE_LEASE] = &method_revoke_lease,
+	[XSKD__REQUEST__CALL_LIST_LEASES] = &method_list_leases,
+	[XSKD__REQUEST__CALL_GET_XSK_MAP] = &method_get_xsk_map,
+	[XSKD__REQUEST__CALL_HAND_OFF_SOCKET] = &method_hand_off_socket,
+	[XSKD__REQUEST__CALL_BIND_SOCKET] = &method_bind_socket,
+	[XSKD__REQUEST__CALL_RELEASE_SOCKET] = &method_release_socket,
+	[XSKD__REQUEST__CALL_LIST_SOCKETS] = &method_list_sockets,
+	[XSKD__REQUEST__CALL_GET_STATS] = &method_get_stats,
+	[XSKD__REQUEST__CALL_WATCH_EVENTS] = &method_watch_events,
 };
 
 const struct method *method_find(Xskd__Request__CallCase call)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
-		if (methods[i]->call == call)
-			return methods[i];
-	}
-	return NULL;
+	return (size_t)call < ARRAY_SIZE(methods) ? methods[call] : NULL;
 }
 
 static void copy(char *to, size_t size, const char *from)
@@ -45,13 +51,18 @@ void note_subject(struct call *call, const char *container, const char *interfac
 /* ---- shape ---- */
 
 /* As dev_valid_name() of net/core/dev.c, and nothing that would need quoting in a log. */
+static bool is_of_interface(char c)
+{
+	return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '"' && c != '\'' && c != '\\';
+}
+
 int shape_interface(struct call *call, const char *name)
 {
 	size_t len = strnlen(name, IFNAMSIZ);
 	bool good = len > 0 && len < IFNAMSIZ && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 
 	for (size_t i = 0; i < len && good; i++)
-		good = isgraph((unsigned char)name[i]) && !strchr("/:\"'\\", name[i]);
+		good = is_of_interface(name[i]);
 	if (!good)
 		return call_fail(
 			call, INVALID_ARGUMENT,
@@ -80,7 +91,7 @@ int shape_container(struct call *call, const char *name)
 
 int shape_netns(struct call *call, uint32_t place, int *out_fd, ino_t *out_inode)
 {
-	cleanup(close_fdp) int fd = -1;
+	int fd;
 
 	*out_fd = -1;
 	*out_inode = call->core->inode;
@@ -90,13 +101,15 @@ int shape_netns(struct call *call, uint32_t place, int *out_fd, ino_t *out_inode
 	if (fd < 0)
 		return call_fail(call, INVALID_ARGUMENT, "the packet has no file descriptor %u",
 				 place);
-	if (netns_inode(fd, out_inode) < 0)
+	if (netns_inode(fd, out_inode) < 0) {
+		call_reap_fd(call, &fd, &call->peer);
 		return call_fail(
 			call, INVALID_ARGUMENT,
 			"file descriptor %u is no network namespace: open /proc/PID/ns/net or "
 			"/run/netns/NAME",
 			place);
-	*out_fd = steal_fd(&fd);
+	}
+	*out_fd = fd;
 	return 0;
 }
 
@@ -134,11 +147,9 @@ int shape_sockets(struct call *call, const uint64_t *ids, size_t n)
 
 static int no_lease(struct call *call, const char *interface)
 {
-	const struct index *by_netns = &call->core->leases_by_netns;
-	size_t i = index_after(by_netns, &(struct lease_key){ call->peer.cookie, "" });
-	const struct lease *other = i < by_netns->n ? by_netns->at[i] : NULL;
+	const struct lease *other = lease_next_of_netns(call->core, call->peer.cookie, NULL);
 
-	if (other && other->m->netns_cookie == call->peer.cookie)
+	if (other)
 		return call_fail(
 			call, PERMISSION_DENIED,
 			"this network namespace has a lease on '%s', none on '%s': name that interface",
@@ -237,6 +248,14 @@ int program_of(struct call *call, const struct lease *l, struct program **out)
 }
 
 /* ---- lists ---- */
+
+int page_own(struct call *call, const struct index *all, size_t n, struct index *out)
+{
+	*out = INDEX_INIT(all->compare);
+	out->at = call_alloc(call, (n + 1) * sizeof(*out->at));
+	out->room = n;
+	return out->at ? 0 : fault_sys(&call->fault, ENOMEM, "cannot make the list");
+}
 
 int page_fill(struct call *call, const struct index *ix, const void *after,
 	      ProtobufCMessage *(*message)(struct call *call, void *item, uint64_t *out_id),

@@ -104,6 +104,12 @@ int program_of(struct call *call, const struct lease *l, struct program **out) m
 #define PAGE_MAX (PACKET_MAX - 4096)
 
 /*
+ * page_own() - an index for @n items of @all, those of a pod: in the order in which pages go on, so
+ * that nothing else is looked at. In the call's memory; fails without it.
+ */
+int page_own(struct call *call, const struct index *all, size_t n, struct index *out) must_check;
+
+/*
  * page_fill() - the items of @ix after @after, as many as fit. @message: of an item, NULL: not for
  * this caller. @out_next: to be asked for next, 0: that was all.
  */

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "log.h"
 #include "netns.h"
 
 #define RECEIVE_BUFFER (1024 * 1024) /* a burst of pods starting at once */
@@ -72,7 +71,7 @@ static void on_nsid_gone(struct core *core, struct nlmsghdr *nlh)
 		if (a->rta_type != NETNSA_NSID)
 			continue;
 		memcpy(&nsid, RTA_DATA(a), sizeof(nsid));
-		core_netns_gone(core, nsid);
+		core_netns_gone(core, nsid, UINT64_MAX);
 	}
 }
 
@@ -85,26 +84,6 @@ static void on_messages(struct core *core, char *buf, size_t len, int nsid)
 		else if (nlh->nlmsg_type == RTM_DELNSID &&
 			 nsid < 0) /* numbers of our own namespace */
 			on_nsid_gone(core, nlh);
-	}
-}
-
-/* The kernel dropped news for want of room: ask for what may have changed. */
-static void catch_up(struct core *core)
-{
-	log_warning("news of network devices was lost: looking at each leased device");
-	for (size_t i = core->leases.n; i--;) {
-		const struct lease *l = core->leases.at[i];
-		int nsid = lease_inode(core, l) == core->inode ? -1 : l->nsid;
-		uint32_t ifindex = l->m->ifindex;
-		struct device dev;
-		int err = device_find_at(l->nsid, 1, &dev);
-
-		if (err == -EINVAL)
-			core_netns_gone(core, l->nsid);
-		else if (device_find_at(nsid, ifindex, &dev) < 0)
-			core_link_gone(core, nsid, ifindex);
-		else
-			core_link_changed(core, nsid, &dev);
 	}
 }
 
@@ -133,16 +112,20 @@ ssize_t monitor_receive(int fd, void *buf, size_t size, int *out_nsid)
 	return n;
 }
 
-void monitor_read(int fd, struct core *core)
+bool monitor_read(int fd, struct core *core, bool *lost)
 {
 	_Alignas(struct nlmsghdr) char buf[16384];
-	ssize_t n;
-	int nsid;
 
-	while ((n = monitor_receive(fd, buf, sizeof(buf), &nsid)) != 0) {
+	for (int i = 0; i < MONITOR_BATCH; i++) {
+		int nsid;
+		ssize_t n = monitor_receive(fd, buf, sizeof(buf), &nsid);
+
+		if (n == 0)
+			return false;
 		if (n < 0)
-			catch_up(core);
+			*lost = true;
 		else
 			on_messages(core, buf, (size_t)n, nsid);
 	}
+	return true;
 }

@@ -9,6 +9,8 @@
 
 #include "core.h"
 
+#define MONITOR_BATCH 32 /* messages at a time: a client that waits is next */
+
 /* monitor_open() - Return: a non-blocking fd, the caller's. */
 int monitor_open(struct fault *fault) must_check;
 
@@ -21,7 +23,10 @@ int monitor_join(int fd, int group) must_check;
  */
 ssize_t monitor_receive(int fd, void *buf, size_t size, int *out_nsid) must_check;
 
-/* monitor_read() - take in all that has arrived, and tell @core. */
-void monitor_read(int fd, struct core *core);
+/*
+ * monitor_read() - take in what has arrived, some of it if it is much, and tell @core. @lost: set
+ * where the kernel dropped some for want of room. Return: whether there may be more to be read.
+ */
+bool monitor_read(int fd, struct core *core, bool *lost);
 
 #endif

@@ -4,25 +4,13 @@
 #include <string.h>
 
 #include "core.h"
-#include "instance.h"
 
 /* ---- leases ---- */
 
-static int nsid_of(const struct core *core, const struct lease *l)
-{
-	return lease_inode(core, l) == core->inode ? -1 : l->nsid;
-}
-
-static bool is_at(const struct core *core, const struct lease *l, int nsid, uint32_t ifindex)
-{
-	return nsid_of(core, l) == nsid && l->m->ifindex == ifindex && !l->gone;
-}
-
 /* Moved away and back, perhaps with another number. */
-static bool has_come_back(const struct core *core, const struct lease *l, int nsid,
-			  const struct device *dev)
+static bool has_come_back(const struct lease *l, int nsid, const struct device *dev)
 {
-	if (!l->gone || nsid_of(core, l) != nsid)
+	if (!l->gone || l->device_nsid != nsid)
 		return false;
 	return l->address.len ? l->address.len == dev->address.len &&
 					!memcmp(l->address.at, dev->address.at, l->address.len)
@@ -64,8 +52,7 @@ static void note_link(struct core *core, struct lease *l, const struct device *d
 	struct program *p = program_find(core, dev->xdp_prog_id);
 
 	if (l->gone) {
-		l->gone = false;
-		l->m->ifindex = dev->ifindex;
+		lease_back(core, l, dev->ifindex);
 		tell_changed(core, l, "the device is there again: ask for sockets anew");
 	}
 	note_name(core, l, dev->name);
@@ -100,39 +87,45 @@ static void follow(struct core *core, struct program *p, int nsid, const struct 
 		inode = l->inode;
 		cookie = l->m->netns_cookie;
 	}
-	program_moved(p, inode, nsid, cookie, dev->ifindex, dev->name);
+	program_moved(core, p, inode, nsid, cookie, dev->ifindex, dev->name);
 }
 
 void core_link_changed(struct core *core, int nsid, const struct device *dev)
 {
-	for (size_t i = 0; i < core->programs.n; i++) {
-		struct program *p = core->programs.at[i];
-		bool here = p->nsid == nsid && p->m->ifindex == dev->ifindex;
+	struct program *p = NULL;
+	struct lease *l = NULL;
 
-		if (here && dev->xdp_prog_id != p->m->id)
+	while ((p = program_next(core, nsid, dev->ifindex, p ? p->m->id : 0))) {
+		if (dev->xdp_prog_id != p->m->id)
 			program_doubt(core, p);
-		if (dev->xdp_prog_id == p->m->id &&
-		    (!here || strcmp(p->m->interface, dev->name) != 0))
-			follow(core, p, nsid, dev);
 	}
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
-
-		if (is_at(core, l, nsid, dev->ifindex) || has_come_back(core, l, nsid, dev))
+	p = program_find(core, dev->xdp_prog_id);
+	if (p && (p->nsid != nsid || p->m->ifindex != dev->ifindex ||
+		  strcmp(p->m->interface, dev->name) != 0))
+		follow(core, p, nsid, dev);
+	while ((l = lease_next_on_link(core, nsid, dev->ifindex, l))) {
+		l->heard++;
+		if (!l->gone)
 			note_link(core, l, dev);
+	}
+	for (size_t i = 0; i < core->leases.n && core->n_gone; i++) {
+		l = core->leases.at[i];
+		if (!has_come_back(l, nsid, dev))
+			continue;
+		l->heard++;
+		note_link(core, l, dev);
 	}
 }
 
 void core_queues_changed(struct core *core, int nsid, uint32_t ifindex, uint32_t queues)
 {
+	struct lease *l = NULL;
 	char text[64];
 
 	snprintf(text, sizeof(text), "the device has %u queue%s now", queues,
 		 queues == 1 ? "" : "s");
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
-
-		if (!is_at(core, l, nsid, ifindex))
+	while ((l = lease_next_on_link(core, nsid, ifindex, l))) {
+		if (l->gone)
 			continue;
 		/* A queue that is not the lease's must not be reached through the map. */
 		l->m->all_queues = l->m->n_queues >= queues;
@@ -143,12 +136,14 @@ void core_queues_changed(struct core *core, int nsid, uint32_t ifindex, uint32_t
 /* Removed or moved to another namespace: either way its bound sockets are dead for good. */
 void core_link_gone(struct core *core, int nsid, uint32_t ifindex)
 {
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
+	struct program *p;
+	struct lease *l = NULL;
 
-		if (!is_at(core, l, nsid, ifindex))
+	while ((l = lease_next_on_link(core, nsid, ifindex, l))) {
+		l->heard++;
+		if (l->gone)
 			continue;
-		l->gone = true;
+		lease_gone(core, l);
 		sock_drop_all(core, l->m->id, 0, XSKD__EVENT_KIND__EVENT_SOCKET_LOST,
 			      "the device was removed or moved: it will not receive again");
 		if (l->m->link_up)
@@ -156,16 +151,12 @@ void core_link_gone(struct core *core, int nsid, uint32_t ifindex)
 				   "the device was removed or moved");
 		l->m->link_up = false;
 	}
-	for (size_t i = 0; i < core->programs.n; i++) {
-		struct program *p = core->programs.at[i];
-		uint32_t now = 0;
-
-		if (p->nsid != nsid || p->m->ifindex != ifindex)
-			continue;
-		/* A moved device keeps its program; the news of it, or GrantLease, say where. */
-		if (instance_ifindex(core->bpf_dir, p->m->id, &now) < 0)
-			now = 0;
-		program_moved(p, 0, NETNS_UNKNOWN, p->m->netns_cookie, now, p->m->interface);
+	/*
+	 * A moved device keeps its program; the news of it, GrantLease or the sweep say where.
+	 * Nobody looks here: to open a pin may block.
+	 */
+	while ((p = program_next(core, nsid, ifindex, 0))) {
+		program_moved(core, p, 0, NETNS_UNKNOWN, p->m->netns_cookie, 0, p->m->interface);
 		program_doubt(core, p);
 	}
 }
@@ -175,7 +166,7 @@ void core_link_gone(struct core *core, int nsid, uint32_t ifindex)
  * then has nobody to tell, for news are told by that number; nor does a bpf_link say that it has
  * lost its device. So the programs there are looked at for a while.
  */
-void core_netns_gone(struct core *core, int nsid)
+void core_netns_gone(struct core *core, int nsid, uint64_t last)
 {
 	for (size_t i = 0; i < core->programs.n; i++) {
 		struct program *p = core->programs.at[i];
@@ -186,7 +177,7 @@ void core_netns_gone(struct core *core, int nsid)
 	for (size_t i = core->leases.n; i--;) {
 		struct lease *l = core->leases.at[i];
 
-		if (l->nsid == nsid)
+		if (l->nsid == nsid && l->m->id <= last)
 			lease_end(core, l, "its network namespace has gone");
 	}
 }

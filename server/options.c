@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "pool.h"
+
 static const char usage[] =
 	"usage: xskd [--run-dir DIR] [--bpf-dir DIR] [--config FILE]\n"
 	"            [--log-level error|warning|info|debug] [--log-format text|json]\n"
@@ -31,6 +33,7 @@ static const struct options defaults = {
 	.log_level = LEVEL_INFO,
 	.sandbox = true,
 	.workers = 8,
+	.pool = 4,
 	.limits = {
 		.connections = 8192,
 		.connections_per_netns = 256,
@@ -87,6 +90,7 @@ static const struct number limit_numbers[] = {
 
 static const struct number top_numbers[] = {
 	{ "workers", offsetof(struct options, workers), false, 1, 128 },
+	{ "pool", offsetof(struct options, pool), false, 0, POOL_SIZE_MAX },
 };
 
 static int wrong(struct fault *fault, const char *key, const char *needs)

@@ -18,6 +18,7 @@ struct options {
 	bool sandbox;     /* give up what is not needed after the start */
 	bool perfmon;     /* but for CAP_PERFMON, that custom programs may need */
 	uint32_t workers; /* threads for what blocks */
+	uint32_t pool;    /* instances of the default program that wait */
 	struct limits limits;
 	/* Where metrics are told by TCP, beside the Unix socket; AF_UNSPEC: nowhere. */
 	union {

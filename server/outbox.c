@@ -10,7 +10,7 @@
 
 struct packet_out {
 	struct packet_out *next;
-	struct fdset fds;
+	struct fdset *fds; /* NULL: none, as with all events */
 	size_t len;
 	uint8_t data[];
 };
@@ -24,18 +24,23 @@ static int queue(struct outbox *box, const uint8_t *buf, size_t len, struct fdse
 		 uint32_t most)
 {
 	struct packet_out *p;
+	bool with_fds = fds && fds->n;
 
 	if (box->bytes + len > most)
 		return PACKET_AGAIN;
 	p = malloc(sizeof(*p) + len);
 	if (!p)
 		return -ENOMEM;
+	p->fds = with_fds ? malloc(sizeof(*p->fds)) : NULL;
+	if (with_fds && !p->fds) {
+		free(p);
+		return -ENOMEM;
+	}
 	p->next = NULL;
 	p->len = len;
 	memcpy(p->data, buf, len);
-	p->fds.n = 0;
-	if (fds)
-		fdset_move(&p->fds, fds);
+	if (with_fds)
+		fdset_move(p->fds, fds);
 	*box->last = p;
 	box->last = &p->next;
 	box->bytes += (uint32_t)len;
@@ -58,6 +63,11 @@ int outbox_send(struct outbox *box, int sock, const uint8_t *buf, size_t len, st
 		result = queue(box, buf, len, fds, most);
 	box->fds += result == PACKET_OK ? n : 0;
 	return result;
+}
+
+int outbox_later(struct outbox *box, const uint8_t *buf, size_t len, uint32_t most)
+{
+	return queue(box, buf, len, NULL, most);
 }
 
 /* Its owner may close it before the packet goes. */
@@ -86,7 +96,9 @@ static void pop(struct outbox *box, void (*reap)(void *arg, struct fdset *fds), 
 	if (!box->first)
 		box->last = &box->first;
 	box->bytes -= (uint32_t)p->len;
-	reap(arg, &p->fds);
+	if (p->fds)
+		reap(arg, p->fds);
+	free(p->fds);
 	free(p);
 }
 
@@ -95,7 +107,7 @@ int outbox_flush(struct outbox *box, int sock, void (*reap)(void *arg, struct fd
 {
 	while (box->first) {
 		const struct packet_out *p = box->first;
-		int result = packet_send(sock, MSG_DONTWAIT, p->data, p->len, &p->fds);
+		int result = packet_send(sock, MSG_DONTWAIT, p->data, p->len, p->fds);
 
 		if (result != PACKET_OK)
 			return result;
@@ -107,7 +119,7 @@ int outbox_flush(struct outbox *box, int sock, void (*reap)(void *arg, struct fd
 void outbox_drop(struct outbox *box, void (*reap)(void *arg, struct fdset *fds), void *arg)
 {
 	while (box->first) {
-		box->fds -= box->first->fds.n;
+		box->fds -= box->first->fds ? box->first->fds->n : 0;
 		pop(box, reap, arg);
 	}
 }

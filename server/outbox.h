@@ -32,6 +32,9 @@ int outbox_send(struct outbox *box, int sock, const uint8_t *buf, size_t len, st
 int outbox_send_lent(struct outbox *box, int sock, const uint8_t *buf, size_t len, int fd,
 		     uint32_t most) must_check;
 
+/* outbox_later() - the same without fds, and not now: for who has sent enough for the moment. */
+int outbox_later(struct outbox *box, const uint8_t *buf, size_t len, uint32_t most) must_check;
+
 /*
  * outbox_flush() - send what waits, as far as it goes. @reap: closes the fds of what went.
  * Return: PACKET_OK: all; PACKET_AGAIN: some is left; else the connection has to end.

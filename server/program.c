@@ -5,6 +5,8 @@
 
 #include "core.h"
 #include "instance.h"
+#include "keys.h"
+#include "pool.h"
 
 struct program *program_find(const struct core *core, uint32_t id)
 {
@@ -13,13 +15,28 @@ struct program *program_find(const struct core *core, uint32_t id)
 
 struct program *program_at(const struct core *core, ino_t inode, const char *interface)
 {
-	for (size_t i = 0; i < core->programs.n; i++) {
-		struct program *p = core->programs.at[i];
+	const struct index *ix = &core->programs_by_name;
+	const struct program_key key = { .inode = inode, .interface = interface };
 
-		if (p->inode == inode && p->m->ifindex && !strcmp(p->m->interface, interface))
+	for (size_t i = index_after(ix, &key); i < ix->n; i++) {
+		struct program *p = ix->at[i];
+
+		if (p->inode != inode || strcmp(p->m->interface, interface) != 0)
+			break;
+		if (p->m->ifindex)
 			return p;
 	}
 	return NULL;
+}
+
+struct program *program_next(const struct core *core, int nsid, uint32_t ifindex, uint32_t after)
+{
+	const struct index *ix = &core->programs_by_link;
+	size_t i = index_after(
+		ix, &(struct program_key){ .nsid = nsid, .ifindex = ifindex, .id = after });
+	struct program *p = i < ix->n ? ix->at[i] : NULL;
+
+	return p && p->nsid == nsid && p->m->ifindex == ifindex ? p : NULL;
 }
 
 static time_t seconds(void)
@@ -42,7 +59,7 @@ static void program_free(struct program *p)
 	free(p);
 }
 
-struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, int map_fd)
+struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, int nsid, int map_fd)
 {
 	struct program *p = calloc(1, sizeof(*p));
 
@@ -53,47 +70,83 @@ struct program *program_add(struct core *core, Xskd__Program *m, ino_t inode, in
 	}
 	p->m = m;
 	p->inode = inode;
-	p->nsid = -1;
+	p->nsid = nsid;
 	p->map_fd = map_fd;
 	/* Loaded or found by a new daemon: either way, whoever loaded it may be about to use it. */
 	p->spared = seconds() + core->limits.transient_grace + 1; /* of a second that has begun */
-	if (index_add(&core->programs, &m->id, p) < 0) {
+	if (index_reserve(&core->programs, 1) < 0 || keys_add_program(core, p) < 0) {
 		program_free(p);
 		return NULL;
 	}
+	(void)!index_add(&core->programs, &m->id, p); /* there is room */
 	return p;
 }
 
-void program_moved(struct program *p, ino_t inode, int nsid, uint64_t cookie, uint32_t ifindex,
-		   const char *interface)
+/* An older daemon did not note it, and made its maps no larger. */
+uint32_t program_queues(const struct program *p)
+{
+	return p->m->queues ? p->m->queues : p->m->map_entries;
+}
+
+void program_moved(struct core *core, struct program *p, ino_t inode, int nsid, uint64_t cookie,
+		   uint32_t ifindex, const char *interface)
 {
 	char *name = strdup(interface);
 
+	keys_remove_program(core, p);
 	p->inode = inode;
 	p->nsid = nsid;
 	p->m->netns_cookie = cookie;
 	p->m->ifindex = ifindex;
-	if (!name)
-		return; /* the old name is better than none */
-	if (p->m->interface != protobuf_c_empty_string)
+	/* Without memory the old name is better than none. */
+	if (name && p->m->interface != protobuf_c_empty_string)
 		free(p->m->interface);
-	p->m->interface = name;
+	if (name)
+		p->m->interface = name;
+	(void)!keys_add_program(core, p); /* it has its places yet */
 }
 
-void program_drop(struct core *core, struct program *p)
+/* Those on its device, nearly always; it may have been moved since. */
+static void leave_leases(struct core *core, struct program *p)
+{
+	struct lease *l = NULL;
+
+	while (p->m->leases && (l = lease_next_on_device(core, p->inode, p->m->ifindex, l))) {
+		if (l->m->program_id == p->m->id)
+			lease_serve(core, l, NULL);
+	}
+	for (size_t i = 0; i < core->leases.n && p->m->leases; i++) {
+		l = core->leases.at[i];
+		if (l->m->program_id == p->m->id)
+			lease_serve(core, l, NULL);
+	}
+}
+
+void program_drop(struct core *core, struct program *p, bool alone)
 {
 	uint32_t id = p->m->id;
 
 	sock_drop_all(core, 0, id, XSKD__EVENT_KIND__EVENT_SOCKET_LOST,
 		      "its XDP program was unloaded");
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
-
-		if (l->m->program_id == id)
-			l->m->program_id = 0;
-	}
+	leave_leases(core, p);
+	keys_remove_program(core, p);
 	index_remove(&core->programs, &id);
 	program_free(p);
+	if (core->pool) {
+		/* From now on its id may be another program's. */
+		pool_settle(core->pool, id, alone);
+		core->refill(core->arg);
+	}
+}
+
+void program_forget(struct core *core, uint32_t id, bool alone)
+{
+	struct program *p = program_find(core, id);
+
+	if (p)
+		program_drop(core, p, alone);
+	else if (core->pool)
+		pool_settle(core->pool, id, false);
 }
 
 void program_doubt(struct core *core, struct program *p)
@@ -104,19 +157,23 @@ void program_doubt(struct core *core, struct program *p)
 
 void program_serve(struct core *core, const struct program *p)
 {
-	for (size_t i = 0; i < core->leases.n; i++) {
-		struct lease *l = core->leases.at[i];
+	struct lease *l = NULL;
 
-		if (lease_inode(core, l) == p->inode && l->m->ifindex == p->m->ifindex)
-			lease_serve(core, l, p);
-	}
+	while ((l = lease_next_on_device(core, p->inode, p->m->ifindex, l)))
+		lease_serve(core, l, p);
 }
 
-bool program_leave(struct program *p)
+/*
+ * Whoever has the map could reach the sockets of the next device; a hand-off under way is about to
+ * put one there; and a sweep under way may take it for one that has lost its device.
+ */
+bool program_leave(struct core *core, struct program *p)
 {
 	if (p->leaving || p->holds)
 		return false;
 	p->leaving = true;
+	if (core->pool)
+		pool_mark(core->pool, p->m->id, !p->lent && !sock_claimed(core, p->m->id));
 	return true;
 }
 
@@ -127,6 +184,8 @@ void program_stay(struct core *core, uint32_t id)
 	if (!p)
 		return;
 	p->leaving = false;
+	if (core->pool)
+		pool_mark(core->pool, id, false);
 	program_serve(core, p); /* what was granted meanwhile passed it by */
 }
 
@@ -134,7 +193,7 @@ void program_stay(struct core *core, uint32_t id)
 int program_remove(const struct core *core, uint32_t id)
 {
 	char name[16];
-	int err = instance_unpin(core->bpf_dir, id);
+	int err = core->pool ? pool_remove(core->pool, id) : instance_unpin(core->bpf_dir, id);
 
 	snprintf(name, sizeof(name), "%u", id);
 	return err ? err : state_remove(&core->state, STATE_PROGRAMS, name);

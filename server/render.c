@@ -160,6 +160,14 @@ static const struct row gauges[] = {
 	  "xskd_umem_bytes",
 	  "Packet memory of these sockets; not of those that an earlier daemon handed out.",
 	  { { 0 } } },
+	{ GAUGE_POOL_SIZE,
+	  "xskd_pool_size",
+	  "Instances of the default program that shall wait for a LoadProgram; 0: there is no pool.",
+	  { { 0 } } },
+	{ GAUGE_POOL_READY,
+	  "xskd_pool_ready",
+	  "Instances of programs that wait, custom ones that are loaded repeatedly included.",
+	  { { 0 } } },
 };
 
 static const struct row tallies[] = {
@@ -213,6 +221,18 @@ static const struct row tallies[] = {
 	  { { LABEL_WHAT, "lease_restored" } } },
 	{ TALLY_LEASES_STALE, "xskd_reconciled_total", NULL, { { LABEL_WHAT, "lease_stale" } } },
 	{ TALLY_SOCKETS_FOUND, "xskd_reconciled_total", NULL, { { LABEL_WHAT, "socket_found" } } },
+};
+
+static const struct row pool[] = {
+	{ POOL_TAKEN,
+	  "xskd_pool_loads_total",
+	  "LoadPrograms that found an instance waiting, and that had to make one.",
+	  { { LABEL_WHAT, "taken" } } },
+	{ POOL_MISSED, "xskd_pool_loads_total", NULL, { { LABEL_WHAT, "missed" } } },
+	{ POOL_REUSED,
+	  "xskd_pool_reused_total",
+	  "Instances that waited again after an UnloadProgram.",
+	  { { 0 } } },
 };
 
 static const struct row pods[] = {
@@ -356,6 +376,7 @@ void scrape_render(const struct scrape *s, FILE *out)
 	render_limits(out, s);
 	render_rows(out, gauges, ARRAY_SIZE(gauges), "gauge", s->gauges);
 	render_rows(out, tallies, ARRAY_SIZE(tallies), "counter", s->metrics.tallies);
+	render_rows(out, pool, ARRAY_SIZE(pool), "counter", s->pool);
 	render_queues(out, s);
 	render_rows(out, pods, ARRAY_SIZE(pods), "counter", s->metrics.pods);
 	render_rows(out, kept, ARRAY_SIZE(kept), "counter", s->metrics.kept);

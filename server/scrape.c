@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "instance.h"
+#include "pool.h"
 
 /* ---- what the core knows ---- */
 
@@ -37,7 +38,7 @@ static void copy_programs(struct scrape *s, const struct core *core)
 		if (p->m->custom) /* it counts in its own way, if at all */
 			continue;
 		to->id = p->m->id;
-		to->queues = p->m->map_entries;
+		to->queues = program_queues(p);
 		to->old = p->m->loaded_at < (uint64_t)core->started_at;
 		to->seen = p->seen;
 		if (p->inode == core->inode && p->m->ifindex)
@@ -69,6 +70,19 @@ static void copy_socks(struct scrape *s, const struct core *core)
 	}
 }
 
+static void copy_pool(struct scrape *s, const struct core *core)
+{
+	struct pool_info info = { 0 };
+
+	if (core->pool)
+		pool_info(core->pool, &info);
+	s->gauges[GAUGE_POOL_SIZE] = info.size;
+	s->gauges[GAUGE_POOL_READY] = info.ready;
+	s->pool[POOL_TAKEN] = info.taken;
+	s->pool[POOL_MISSED] = info.missed;
+	s->pool[POOL_REUSED] = info.reused;
+}
+
 struct scrape *scrape_new(const struct core *core, const struct self *self, uint32_t admins,
 			  uint32_t pods)
 {
@@ -94,6 +108,7 @@ struct scrape *scrape_new(const struct core *core, const struct self *self, uint
 	count_leases(s, core);
 	copy_programs(s, core);
 	copy_socks(s, core);
+	copy_pool(s, core);
 	return s;
 }
 

@@ -34,7 +34,17 @@ enum gauge {
 	GAUGE_SOCKETS_KEPT,
 	GAUGE_SOCKETS_AWAIT_BIND,
 	GAUGE_UMEM_BYTES,
+	GAUGE_POOL_SIZE,
+	GAUGE_POOL_READY,
 	GAUGES,
+};
+
+/* What the pool has counted. */
+enum {
+	POOL_TAKEN,
+	POOL_MISSED,
+	POOL_REUSED,
+	POOL_COUNTS,
 };
 
 struct scraped_program {
@@ -62,7 +72,7 @@ struct scrape {
 	struct xsk_features features;
 	uint64_t starts;
 	struct metrics metrics;
-	uint64_t gauges[GAUGES];
+	uint64_t gauges[GAUGES], pool[POOL_COUNTS];
 	struct scraped_program *programs;
 	size_t n_programs;
 	struct scraped_sock *socks;

@@ -9,29 +9,32 @@
 #include <uv.h>
 
 #include "audit.h"
-#include "channels.h"
 #include "conn.h"
 #include "drops.h"
 #include "entrance.h"
 #include "exporter.h"
 #include "files.h"
 #include "gate.h"
+#include "hold.h"
 #include "instance.h"
 #include "lane.h"
 #include "listen.h"
 #include "log.h"
-#include "monitor.h"
+#include "lookout.h"
 #include "netns.h"
 #include "pin.h"
+#include "pool.h"
 #include "readable.h"
+#include "refill.h"
+#include "rest.h"
 #include "sandbox.h"
+#include "slice.h"
 #include "store.h"
-#include "sweep.h"
+#include "wake.h"
 
 #define TICK_MS      1000
 #define LAME_DUCK_MS 10000 /* after SIGTERM: so long may calls under way take */
-#define ACCEPT_BATCH 16
-#define ROOM_FDS     8 /* what libuv opens for a loop and its signals; a client or two, later */
+#define ROOM_FDS     8     /* what libuv opens for a loop and its signals; a client or two, later */
 
 struct server {
 	uv_loop_t loop;
@@ -40,18 +43,19 @@ struct server {
 	struct conns conns;
 	struct exporter exporter;
 	struct drops drops;
+	struct refill refill;
 	struct manager manager;
 	struct entrance entrance;
-	struct readable news, channels, ends; /* ends: of processes that hold sockets */
+	struct lookout lookout;
 	struct readable gate_end;
 	struct gate *gate;
-	uv_timer_t tick, look, farewell;
+	struct pool *pool;
+	uv_timer_t tick, farewell;
 	uv_prepare_t turn;
 	uv_signal_t signals[2];
 	uint64_t end_at; /* of the loop's clock: no later than that, once it is stopping */
 	int run_lock, bpf_lock;
-	bool sweeping, stopping, left, failed;
-	struct sweep *sweep;
+	bool stopping, left, failed;
 	struct audit *audit;
 };
 
@@ -64,21 +68,42 @@ static void deliver(void *arg, const struct watcher *to, const Xskd__Event *even
 	conns_event(&s->conns, to, event);
 }
 
-static void reap(void *arg, struct fdset *fds)
+static void reap(void *arg, struct fdset *fds, const struct peer *from)
 {
 	struct server *s = arg;
 
-	lanes_reap(&s->lanes, fds);
+	if (from)
+		conns_reap(&s->conns, fds, from);
+	else
+		lanes_reap(&s->lanes, fds);
 }
 
-static void on_look(uv_timer_t *timer);
+static void unmap(void *arg, void *area, size_t size)
+{
+	struct server *s = arg;
+
+	lanes_unmap(&s->lanes, area, size);
+}
 
 static void look(void *arg)
 {
 	struct server *s = arg;
 
-	if (!s->left)
-		uv_timer_start(&s->look, on_look, 0, 0);
+	lookout_soon(&s->lookout);
+}
+
+static void refill(void *arg)
+{
+	struct server *s = arg;
+
+	refill_soon(&s->refill);
+}
+
+static bool hear(void *arg)
+{
+	struct server *s = arg;
+
+	return lookout_hear(&s->lookout) && s->lanes.running <= 1;
 }
 
 static bool connected(void *arg, uint64_t cookie)
@@ -95,48 +120,27 @@ static void forget(void *arg, uint64_t sock, uint64_t umem)
 	drops_add(&s->drops, sock, umem);
 }
 
-/* ---- the clock, the news ---- */
-
-static void sweep_run(void *arg)
-{
-	sweep_look(((struct server *)arg)->sweep);
-}
-
-static void sweep_ran(void *arg)
+static void unfile(void *arg, const char *name)
 {
 	struct server *s = arg;
-	int delay;
 
-	sweep_note(&s->core, s->sweep);
-	sweep_free(steal_ptr(&s->sweep));
-	s->sweeping = false;
-	delay = sweep_delay(&s->core);
-	if (delay >= 0 && !s->left)
-		uv_timer_start(&s->look, on_look, (uint64_t)delay, 0);
+	drops_unfile(&s->drops, name);
 }
 
-/* One at a time: behind it, sweep_ran() sees to the doubts that have arisen meanwhile. */
-static void sweep_start(struct server *s, bool all)
+static bool unfiling(void *arg, const char *name)
 {
-	if (s->sweeping)
-		return;
-	s->sweep = sweep_new(&s->core, all);
-	if (!s->sweep)
-		return;
-	s->sweeping = lanes_work(&s->lanes, sweep_run, sweep_ran, s);
-	if (!s->sweeping)
-		sweep_free(steal_ptr(&s->sweep));
+	const struct server *s = arg;
+
+	return drops_has(&s->drops, name);
 }
 
-static void on_look(uv_timer_t *timer)
-{
-	sweep_start(timer->data, false);
-}
+/* ---- the clock ---- */
 
 static void on_tick(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
 
+	hold_begin("tick");
 	audit_flush(s->audit);
 	log_flush();
 	entrance_tick(&s->entrance);
@@ -145,54 +149,29 @@ static void on_tick(uv_timer_t *timer)
 	drops_run(&s->drops, true);
 	sock_drop_pending(&s->core, 0);
 	sock_forget_waiting(&s->core);
-	sweep_start(s, true);
+	lookout_tick(&s->lookout);
+	refill_soon(&s->refill); /* a load that failed has given one back */
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+/* Back on the loop: all workers are there now, and shall not inherit it. */
+static void workers_are_there(void *arg)
+{
+	(void)arg;
+	slice_short();
 }
 
 static void on_turn(uv_prepare_t *turn)
 {
-	drops_run(&((struct server *)turn->data)->drops, false);
-}
+	struct server *s = turn->data;
 
-/*
- * libuv takes an error of the socket, which is how netlink tells that it had no room, for the end
- * of it, and waits no longer.
- */
-static void hear_again(uv_poll_t *poll, int status, uv_poll_cb fn)
-{
-	if (status < 0)
-		uv_poll_start(poll, UV_READABLE, fn);
-}
-
-static void on_news(uv_poll_t *poll, int status, int events)
-{
-	struct readable *r = poll->data;
-	struct server *s = r->owner;
-
-	(void)events;
-	monitor_read(r->fd, &s->core);
-	hear_again(poll, status, on_news);
-}
-
-static void on_channels(uv_poll_t *poll, int status, int events)
-{
-	struct readable *r = poll->data;
-	struct server *s = r->owner;
-
-	(void)events;
-	channels_read(r->fd, &s->core);
-	hear_again(poll, status, on_channels);
-}
-
-static void on_ends(uv_poll_t *poll, int status, int events)
-{
-	struct readable *r = poll->data;
-	struct server *s = r->owner;
-	struct holder *holder;
-
-	(void)status;
-	(void)events;
-	while ((holder = holders_ended(&s->core.holders)))
-		sock_doubt(&s->core, holder, 0);
+	drops_run(&s->drops, false);
+	entrance_turn(&s->entrance);
+	hold_end(); /* behind it the loop waits */
 }
 
 /* ---- the end ---- */
@@ -201,20 +180,23 @@ static void leave(struct server *s)
 {
 	if (s->left)
 		return;
-	s->left = true;
+	s->left = s->core.ending = true;
+	hold_close();
 	conns_close(&s->conns);
 	exporter_stop(&s->exporter);
-	readable_stop(&s->news);
 	readable_stop(&s->gate_end);
-	readable_stop(&s->channels);
-	readable_stop(&s->ends);
+	lookout_stop(&s->lookout);
+	refill_stop(&s->refill);
 	uv_close((uv_handle_t *)&s->tick, NULL);
-	uv_close((uv_handle_t *)&s->look, NULL);
 	uv_close((uv_handle_t *)&s->farewell, NULL);
 	uv_close((uv_handle_t *)&s->turn, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		uv_close((uv_handle_t *)&s->signals[i], NULL);
 	/* The loop ends by itself when the last worker has. */
+	if (s->lanes.disposing || s->lanes.hanging_up)
+		log_info("ending once what clients have sent is closed: %u packets of descriptors, "
+			 "%u connections",
+			 s->lanes.disposing, s->lanes.hanging_up);
 }
 
 static void on_farewell(uv_timer_t *timer)
@@ -225,10 +207,17 @@ static void on_farewell(uv_timer_t *timer)
 		leave(s);
 }
 
+/* The manager may have no room for it just now. */
+static void say_stopping(void *arg)
+{
+	manager_say(arg, "STOPPING=1");
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct server *s = handle->data;
 
+	hold_begin("signal");
 	if (s->stopping) {
 		log_info("another signal %d: ending at once", number);
 		leave(s);
@@ -238,7 +227,7 @@ static void on_signal(uv_signal_t *handle, int number)
 		 s->lanes.running);
 	s->stopping = true;
 	s->end_at = uv_now(&s->loop) + LAME_DUCK_MS;
-	manager_say(&s->manager, "STOPPING=1");
+	(void)!lanes_work(&s->lanes, say_stopping, NULL, &s->manager); /* a courtesy */
 	entrance_close(&s->entrance);
 	conns_stop(&s->conns);
 	uv_timer_start(&s->farewell, on_farewell, 0, 10);
@@ -267,27 +256,6 @@ static void on_gate_end(uv_poll_t *poll, int status, int events)
 
 /* ---- the beginning ---- */
 
-static int watch_channels(struct server *s, struct fault *fault)
-{
-	int fd = channels_open();
-
-	if (fd >= 0)
-		return readable_start(&s->channels, &s->loop, fd, on_channels, s, fault);
-	log_info("no news of changed numbers of queues: %s", strerrordesc_np(-fd));
-	return 0;
-}
-
-/* The set stays the core's; what the loop waits for is a copy. */
-static int watch_holders(struct server *s, struct fault *fault)
-{
-	int err = holders_open(&s->core.holders);
-	int fd = err < 0 ? -1 : fcntl(s->core.holders.epoll, F_DUPFD_CLOEXEC, 3);
-
-	if (fd < 0)
-		return fault_sys(fault, err ? -err : errno, "cannot watch processes");
-	return readable_start(&s->ends, &s->loop, fd, on_ends, s, fault);
-}
-
 static int know_oneself(struct core *core, struct fault *fault)
 {
 	cleanup(netns_done) struct netns ns = NETNS_OF(NULL, -1);
@@ -307,7 +275,7 @@ static int know_oneself(struct core *core, struct fault *fault)
 static int start_privileged(struct server *s, const struct options *o,
 			    const struct sandbox *sandbox, struct fault *fault)
 {
-	int end, news, err = gate_start(o->workers, s->run_lock, sandbox, &s->gate, fault);
+	int end, err = gate_start(o->workers, s->run_lock, sandbox, &s->gate, fault);
 
 	if (err < 0)
 		return err;
@@ -323,10 +291,15 @@ static int start_privileged(struct server *s, const struct options *o,
 	s->core.prober = xsk_prober(s->gate, fault);
 	if (s->core.prober < 0)
 		return s->core.prober;
-	news = monitor_open(fault);
-	err = news < 0 ? news : readable_start(&s->news, &s->loop, news, on_news, s, fault);
+	s->core.umem_guard = umem_guard_open();
+	if (s->core.umem_guard.fd < 0)
+		log_warning("cannot have a userfaultfd (%s): pages that a pod removes from its "
+			    "UMEM during a hand-off are charged to xskd; allow it in the seccomp "
+			    "profile of the container, or lower limits.umemBytesPerLease",
+			    strerror(errno));
+	err = pool_open(o->pool, o->bpf_dir, s->gate, &s->pool, fault);
 	if (!err)
-		err = watch_channels(s, fault);
+		err = lookout_open(&s->lookout, fault);
 	return err ? err : sandbox_daemon(sandbox, fault);
 }
 
@@ -350,9 +323,14 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 	core_init(&s->core, o->bpf_dir, &o->limits, &state, s->audit);
 	s->core.deliver = deliver;
 	s->core.reap = reap;
+	s->core.unmap = unmap;
 	s->core.look = look;
+	s->core.refill = refill;
+	s->core.hear = hear;
 	s->core.connected = connected;
 	s->core.forget = forget;
+	s->core.unfile = unfile;
+	s->core.unfiling = unfiling;
 	s->core.manager = &s->manager;
 	s->core.arg = s;
 	if (!err)
@@ -361,6 +339,7 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 		err = start_privileged(s, o, &sandbox, fault);
 	if (!err)
 		err = core_restore(&s->core, fault);
+	s->core.pool = s->pool;
 	if (o->two_phase)
 		s->core.features.full_handoff = false;
 	return err;
@@ -369,7 +348,7 @@ static int prepare(struct server *s, const struct options *o, struct fault *faul
 static int start(struct server *s, const struct options *o, struct fault *fault)
 {
 	int listeners[LISTENERS] = { -1, -1 };
-	int err = watch_holders(s, fault);
+	int err = lookout_holders(&s->lookout, fault);
 
 	if (!err)
 		err = listen_open(&s->manager, o->run_dir, listeners, fault);
@@ -382,8 +361,10 @@ static int start(struct server *s, const struct options *o, struct fault *fault)
 		err = files_room(ROOM_FDS, fault);
 	if (err < 0)
 		return err;
+	refill_start(&s->refill, s->pool);
 	store_tidy(&s->core);
 	drops_now(&s->drops);
+	(void)!lanes_work(&s->lanes, nothing, workers_are_there, NULL);
 	uv_prepare_start(&s->turn, on_turn);
 	uv_timer_start(&s->tick, on_tick, TICK_MS, TICK_MS);
 	uv_signal_start(&s->signals[0], on_signal, SIGTERM);
@@ -412,10 +393,9 @@ static int init_handles(struct server *s, struct fault *fault)
 		return fault_sys(fault, -err, "cannot wait for signals");
 	}
 	uv_timer_init(&s->loop, &s->tick);
-	uv_timer_init(&s->loop, &s->look);
 	uv_timer_init(&s->loop, &s->farewell);
 	uv_prepare_init(&s->loop, &s->turn);
-	s->tick.data = s->look.data = s->farewell.data = s->turn.data = s;
+	s->tick.data = s->farewell.data = s->turn.data = s;
 	return 0;
 }
 
@@ -444,9 +424,11 @@ int server_run(const struct options *options, struct fault *fault)
 	snprintf(workers, sizeof(workers), "%u", options->workers);
 	setenv("UV_THREADPOOL_SIZE", workers, 1); /* libuv's only way to be told */
 	s->run_lock = s->bpf_lock = -1;
-	s->news = s->channels = s->gate_end = s->ends = READABLE_INIT;
+	s->gate_end = READABLE_INIT;
 	manager_init(&s->manager); /* before any descriptor is made that could be taken for one */
 	files_raise();
+	hold_open();
+	wake_setup();
 	entrance_init(&s->entrance, &s->conns);
 	err = init_handles(s, fault);
 	if (err < 0) {
@@ -454,6 +436,8 @@ int server_run(const struct options *options, struct fault *fault)
 		return err;
 	}
 	lanes_init(&s->lanes, &s->loop, options->workers, options->limits.workers_per_netns);
+	refill_init(&s->refill, &s->loop, &s->lanes);
+	lookout_init(&s->lookout, &s->loop, &s->core, &s->lanes);
 	s->drops = (struct drops){ .lanes = &s->lanes, .core = &s->core };
 	conns_init(&s->conns, &s->loop, &s->core, &s->lanes);
 	exporter_init(&s->exporter, &s->conns);
@@ -467,19 +451,23 @@ int server_run(const struct options *options, struct fault *fault)
 			 s->core.features.full_handoff ? "full hand-off" : "hand-off in two phases",
 			 s->core.programs.n, s->core.leases.n);
 		manager_say(&s->manager, "READY=1");
+		rest_begin();
 	} else {
 		entrance_close(&s->entrance);
 		leave(s);
 	}
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	drops_done(&s->drops);
+	conns_leave(&s->conns);
 	core_done(&s->core);
-	uv_run(&s->loop, UV_RUN_DEFAULT); /* kept sockets are on their way to be closed */
+	uv_run(&s->loop, UV_RUN_DEFAULT); /* sockets are on their way to be closed */
+	conns_done(&s->conns);
 	uv_loop_close(&s->loop);
 	exporter_done(&s->exporter);
-	conns_done(&s->conns);
 	lanes_done(&s->lanes);
+	close_fdp(&s->core.umem_guard.fd);
 	close_fdp(&s->core.prober);
+	pool_close(s->pool);
 	gate_stop(s->gate);
 	if (!err)
 		err = s->failed;

@@ -189,14 +189,14 @@ static bool is_umem(int fd, const char *name, const void *arg)
 	const Xskd__StateFile *file = arg;
 	struct fault fault = FAULT_INIT;
 	struct stat stat;
-	uint64_t size;
+	struct umem umem = { .memfd = fd };
 	int err;
 
 	if (!is_named(name, A_UMEM, file->socket_group) || !file->socket->frame_size)
 		return false;
-	err = umem_check(fd, file->socket->frame_size, &size, &fault);
+	err = umem_check(&umem, file->socket->frame_size, &fault);
 	fault_done(&fault);
-	return !err && size == file->umem_bytes && fstat(fd, &stat) == 0 &&
+	return !err && umem.size == file->umem_bytes && fstat(fd, &stat) == 0 &&
 	       stat.st_ino == file->umem_inode;
 }
 
@@ -204,6 +204,15 @@ static int take(struct core *core, bool (*fits)(int fd, const char *name, const 
 		const Xskd__StateFile *file)
 {
 	return core->manager ? manager_take(core->manager, fits, file) : -1;
+}
+
+/* Ids come again: by now this one may be that of the program of another pod. */
+static bool is_there(const struct core *core, const struct program *p, const struct lease *l)
+{
+	bool queue_mode = l->m->mode == XSKD__LEASE_MODE__LEASE_MODE_QUEUE;
+
+	return p->m->ifindex == l->m->ifindex &&
+	       p->m->netns_cookie == (queue_mode ? core->cookie : l->m->netns_cookie);
 }
 
 /* Return: what is wrong with it; NULL: nothing. */
@@ -218,7 +227,7 @@ static const char *judge(const struct core *core, const struct found *f)
 	if (!l || strcmp(l->m->container, m->container) != 0 ||
 	    strcmp(l->m->interface, m->interface) != 0 || !lease_has_queue(l, m->queue))
 		return "its lease has ended";
-	if (!p || m->queue >= p->m->map_entries)
+	if (!p || !is_there(core, p, l) || m->queue >= p->m->map_entries)
 		return "its program has gone";
 	return NULL;
 }
@@ -320,7 +329,7 @@ int store_restore(struct core *core)
 		struct fdset fds = FDSET_INIT;
 
 		if (r.found[i].fd >= 0 && fdset_add(&fds, r.found[i].fd) > 0)
-			core->reap(core->arg, &fds);
+			core->reap(core->arg, &fds, NULL);
 		xskd__state_file__free_unpacked(r.found[i].file, NULL);
 	}
 	free(r.found);
@@ -346,10 +355,10 @@ static void close_rest(struct core *core)
 	while ((fd = manager_take(core->manager, is_any, NULL)) >= 0) {
 		(void)!fdset_add(&fds, fd);
 		if (fds.n == FDSET_MAX)
-			core->reap(core->arg, &fds);
+			core->reap(core->arg, &fds, NULL);
 	}
 	if (fds.n)
-		core->reap(core->arg, &fds);
+		core->reap(core->arg, &fds, NULL);
 }
 
 /*

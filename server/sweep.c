@@ -8,6 +8,7 @@
 #include "instance.h"
 #include "log.h"
 #include "netns.h"
+#include "pool.h"
 
 /*
  * Looks at 0, 10, 20, 40, 80 ms: a process that ends closes its connection before or after its
@@ -29,7 +30,8 @@ struct place {
 struct candidate {
 	uint32_t id, ifindex;
 	int nsid;
-	bool over; /* transient, and leaving; else only its device has gone, perhaps */
+	uint32_t now; /* where its link is, wherever that is; 0: nowhere, or not looked at */
+	bool over;    /* transient, and leaving; else only its device has gone, perhaps */
 	bool removed;
 	bool detached;    /* ... by somebody else, for its device is there */
 	uint32_t foreign; /* what is attached there now; 0: nothing */
@@ -37,8 +39,8 @@ struct candidate {
 
 struct sweep {
 	int *maps; /* copies: a program may be unloaded while we look */
-	uint32_t *programs;
 	size_t n_maps;
+	uint32_t program; /* whose the last of them is */
 	struct place *places;
 	size_t n_places;
 	struct core *core; /* of which the worker reads the directories, that do not change */
@@ -46,19 +48,21 @@ struct sweep {
 	size_t n_candidates;
 };
 
+/* Sockets come by their places, so it is the last program's map, or a new one. */
 static int find_map(struct sweep *sweep, const struct core *core, uint32_t program, size_t *out)
 {
 	const struct program *p;
+	int map;
 
-	for (*out = 0; *out < sweep->n_maps; (*out)++) {
-		if (sweep->programs[*out] == program)
-			return 0;
+	if (!sweep->n_maps || sweep->program != program) {
+		p = program_find(core, program);
+		map = p ? fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3) : -1;
+		if (map < 0)
+			return -1;
+		sweep->program = program;
+		sweep->maps[sweep->n_maps++] = map;
 	}
-	p = program_find(core, program);
-	sweep->maps[*out] = p ? fcntl(p->map_fd, F_DUPFD_CLOEXEC, 3) : -1;
-	if (sweep->maps[*out] < 0)
-		return -1;
-	sweep->programs[sweep->n_maps++] = program;
+	*out = sweep->n_maps - 1;
 	return 0;
 }
 
@@ -70,8 +74,8 @@ static unsigned int doubt_less(unsigned int doubt, unsigned int looks)
 
 static void add_sockets(struct sweep *sweep, const struct core *core, bool all)
 {
-	for (size_t i = 0; i < core->socks.n; i++) {
-		struct sock *s = core->socks.at[i];
+	for (size_t i = 0; i < core->socks_by_place.n; i++) {
+		struct sock *s = core->socks_by_place.at[i];
 		struct place *place = &sweep->places[sweep->n_places];
 
 		if (!all && !s->doubt)
@@ -90,11 +94,11 @@ static void add_sockets(struct sweep *sweep, const struct core *core, bool all)
  * One that is over must get no lease while the worker is at it, so it is leaving; one without a
  * device gets none anyway.
  */
-static void add_programs(struct sweep *sweep, const struct core *core, bool all)
+static void add_programs(struct sweep *sweep, struct core *core, bool all)
 {
 	for (size_t i = 0; i < core->programs.n; i++) {
 		struct program *p = core->programs.at[i];
-		bool over = program_is_over(p) && program_leave(p);
+		bool over = program_is_over(p) && program_leave(core, p);
 
 		if (!all && !over && !p->doubt)
 			continue;
@@ -135,21 +139,24 @@ int sweep_delay(const struct core *core)
 	return least;
 }
 
-struct sweep *sweep_new(struct core *core, bool all)
+struct sweep *sweep_new(struct core *core, enum sweep_what what)
 {
 	size_t n = core->socks.n;
 	struct sweep *sweep = n || core->programs.n ? calloc(1, sizeof(*sweep)) : NULL;
 
 	if (!sweep)
 		return NULL;
+	if (what == SWEEP_SOCKETS)
+		clock_gettime(CLOCK_MONOTONIC, &core->swept);
 	sweep->core = core;
 	sweep->maps = calloc(n + 1, sizeof(*sweep->maps));
-	sweep->programs = calloc(n + 1, sizeof(*sweep->programs));
 	sweep->places = calloc(n + 1, sizeof(*sweep->places));
 	sweep->candidates = calloc(core->programs.n + 1, sizeof(*sweep->candidates));
-	if (sweep->maps && sweep->programs && sweep->places && sweep->candidates) {
-		add_sockets(sweep, core, all);
-		add_programs(sweep, core, all);
+	if (sweep->maps && sweep->places && sweep->candidates) {
+		add_sockets(sweep, core, what != SWEEP_DOUBTFUL);
+		/* Who asks for sockets may wait for a worker of his, and programs not for him. */
+		if (what != SWEEP_SOCKETS)
+			add_programs(sweep, core, what == SWEEP_ALL);
 	}
 	if (!sweep->n_places && !sweep->n_candidates) {
 		sweep_free(sweep);
@@ -176,10 +183,9 @@ bool sweep_due(const struct core *core)
 static bool is_attached(const struct core *core, struct candidate *c)
 {
 	struct device dev;
-	uint32_t ifindex = 0;
-	int err = instance_ifindex(core->bpf_dir, c->id, &ifindex);
+	int err = instance_ifindex(core->bpf_dir, c->id, &c->now);
 
-	if (ifindex || (err < 0 && err != -ENOENT))
+	if (c->now || (err < 0 && err != -ENOENT))
 		return true;
 	c->detached = c->ifindex && c->nsid != NETNS_UNKNOWN &&
 		      device_find_at(c->nsid, c->ifindex, &dev) == 0 && dev.xdp_prog_id != c->id;
@@ -193,6 +199,14 @@ static bool remove_candidate(const struct core *core, struct candidate *c)
 	if (!c->over && is_attached(core, c))
 		return false;
 	return program_remove(core, c->id) == 0;
+}
+
+/* A thousand of them take their time. */
+static void close_maps(struct sweep *sweep)
+{
+	for (size_t i = 0; i < sweep->n_maps; i++)
+		close_fdp(&sweep->maps[i]);
+	sweep->n_maps = 0;
 }
 
 void sweep_look(struct sweep *sweep)
@@ -210,9 +224,10 @@ void sweep_look(struct sweep *sweep)
 
 		c->removed = remove_candidate(sweep->core, c);
 	}
+	close_maps(sweep);
 }
 
-static void note_end(struct core *core, struct program *p, const struct candidate *c)
+static void note_end(struct core *core, const struct program *p, const struct candidate *c)
 {
 	char why[128] = "its XDP program was detached by somebody else";
 
@@ -236,7 +251,6 @@ static void note_end(struct core *core, struct program *p, const struct candidat
 	}
 	if (!c->over)
 		metrics_count(&core->metrics, TALLY_PROGRAMS_REMOVED);
-	program_drop(core, p);
 }
 
 void sweep_note(struct core *core, const struct sweep *sweep)
@@ -252,10 +266,18 @@ void sweep_note(struct core *core, const struct sweep *sweep)
 	}
 	for (size_t i = 0; i < sweep->n_candidates; i++) {
 		const struct candidate *c = &sweep->candidates[i];
-		struct program *p = c->removed ? program_find(core, c->id) : NULL;
+		struct program *p = program_find(core, c->id);
 
-		if (p)
+		/* Somebody else is taking it away, and has detached it: he will say so. */
+		if (p && p->leaving && !c->over)
+			continue;
+		if (p && c->removed)
 			note_end(core, p, c);
+		if (c->removed)
+			program_forget(core, c->id, false);
+		else if (p && c->now && p->nsid == NETNS_UNKNOWN)
+			program_moved(core, p, p->inode, p->nsid, p->m->netns_cookie, c->now,
+				      p->m->interface);
 	}
 }
 
@@ -265,10 +287,8 @@ void sweep_free(struct sweep *sweep)
 		if (sweep->candidates[i].over)
 			program_stay(sweep->core, sweep->candidates[i].id); /* if it is known yet */
 	}
-	for (size_t i = 0; i < sweep->n_maps; i++)
-		close_fdp(&sweep->maps[i]);
+	close_maps(sweep);
 	free(sweep->maps);
-	free(sweep->programs);
 	free(sweep->places);
 	free(sweep->candidates);
 	free(sweep);

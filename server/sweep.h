@@ -17,9 +17,18 @@
 
 struct sweep;
 
-/* sweep_new() - @all, or the doubtful. NULL: there is nothing to look at, or no memory for it. */
-struct sweep *sweep_new(struct core *core, bool all) must_check;
-/* sweep_due() - not for a tenth of a second after the last one: pods can ask for it. */
+enum sweep_what { SWEEP_DOUBTFUL, SWEEP_SOCKETS, SWEEP_ALL };
+
+/*
+ * sweep_new() - the doubtful, all sockets, or all there is. NULL: there is nothing to look at, or
+ * no memory for it.
+ */
+struct sweep *sweep_new(struct core *core, enum sweep_what what) must_check;
+/*
+ * sweep_due() - not for a tenth of a second after the last one ended, nor after one of
+ * SWEEP_SOCKETS began: pods can ask for those as often as they like, and each has a copy of each
+ * map.
+ */
 bool sweep_due(const struct core *core);
 void sweep_look(struct sweep *sweep);
 void sweep_note(struct core *core, const struct sweep *sweep);

@@ -3,6 +3,9 @@
 
 #define QUANTUM_NS 50000 /* some calls */
 
+/* Packets full of descriptors that nobody asked for come faster than we close them. */
+#define CLOSING_MAX PACKET_FDS
+
 enum place { IDLE, FRESH, OLD };
 
 struct key {
@@ -15,6 +18,11 @@ struct tenant {
 	uint32_t conns, calls;
 	uint32_t this_second; /* calls begun */
 	uint32_t bytes, fds;  /* that wait for it to read */
+	uint32_t closing;     /* descriptors that it has sent, and that wait to be closed */
+
+	struct conn *open;
+	struct tenant *next_due;
+	bool due;
 
 	enum place place;
 	struct tenant *next; /* in its place */
@@ -49,7 +57,7 @@ void tenants_done(struct tenants *tenants)
  */
 static void free_when_done(struct tenants *tenants, struct tenant *t)
 {
-	if (t->conns || t->calls || t->this_second || t->place != IDLE)
+	if (t->conns || t->calls || t->this_second || t->closing || t->due || t->place != IDLE)
 		return;
 	index_remove(&tenants->by_key, &t->key);
 	free(t);
@@ -82,39 +90,36 @@ static struct tenant *find(struct tenants *tenants, struct key key)
 	return NULL;
 }
 
-static bool has_lease(const struct core *core, uint64_t cookie)
+static struct tenant *tenant_of(struct tenants *tenants, const struct peer *peer)
 {
-	const struct index *ix = &core->leases_by_netns;
-	size_t i = index_after(ix, &(struct lease_key){ cookie, "" });
-	const struct lease *l = i < ix->n ? ix->at[i] : NULL;
-
-	return l && l->m->netns_cookie == cookie;
+	return find(tenants,
+		    (struct key){ peer->stranger, peer->stranger ? peer->uid : peer->cookie });
 }
 
 struct tenant *tenant_join(struct tenants *tenants, const struct peer *peer, const char **out_why)
 {
 	const struct limits *limits = &tenants->core->limits;
 	struct metrics *metrics = &tenants->core->metrics;
-	bool stranger = !has_lease(tenants->core, peer->cookie);
 	struct tenant *t;
 
-	if (stranger && tenants->strangers >= limits->connections_without_lease) {
+	if (peer->stranger && tenants->strangers >= limits->connections_without_lease) {
 		metrics_limit(metrics, LIMIT_CONNECTIONS_WITHOUT_LEASE);
-		*out_why = "namespaces without a lease have too many connections";
+		*out_why = "namespaces without a lease have too many connections "
+			   "(limits.connectionsWithoutLease)";
 		return NULL;
 	}
-	t = find(tenants, (struct key){ stranger, stranger ? peer->uid : peer->cookie });
+	t = tenant_of(tenants, peer);
 	if (!t || t->conns >= limits->connections_per_netns) {
 		metrics_limit(metrics, LIMIT_CONNECTIONS_PER_NETNS);
-		*out_why =
-			stranger
-				? "its user has too many connections from namespaces without a lease"
-				: "its network namespace has too many connections";
+		*out_why = peer->stranger ? "its user has too many connections from namespaces "
+					    "without a lease (limits.connectionsPerNetns)"
+					  : "its network namespace has too many connections "
+					    "(limits.connectionsPerNetns): one for each call?";
 		return NULL;
 	}
 	t->conns++;
 	t->this_second++; /* it is work, as a call is */
-	tenants->strangers += stranger;
+	tenants->strangers += peer->stranger;
 	return t;
 }
 
@@ -127,12 +132,39 @@ void tenant_leave(struct tenants *tenants, struct tenant *t)
 	free_when_done(tenants, t);
 }
 
+struct conn **tenant_conns(struct tenant *t)
+{
+	return &t->open;
+}
+
+void tenant_due(struct tenants *tenants, struct tenant *t)
+{
+	if (t->due)
+		return;
+	t->due = true;
+	t->next_due = tenants->due;
+	tenants->due = t;
+}
+
+void tenants_see_to(struct tenants *tenants, void (*fn)(void *arg, struct tenant *t), void *arg)
+{
+	while (tenants->due) {
+		struct tenant *t = tenants->due;
+
+		tenants->due = t->next_due;
+		fn(arg, t);
+		t->due = false; /* not before: it shall not come again in this round */
+		free_when_done(tenants, t);
+	}
+}
+
 bool tenant_may_call(const struct tenants *tenants, const struct tenant *t)
 {
 	const struct limits *limits = &tenants->core->limits;
 
-	return !t || (t->calls < limits->calls_per_netns &&
-		      t->this_second < limits->calls_per_second && !tenant_is_sated(tenants, t));
+	return !t ||
+	       (t->calls < limits->calls_per_netns && t->this_second < limits->calls_per_second &&
+		!tenant_is_sated(tenants, t) && t->closing < CLOSING_MAX);
 }
 
 void tenant_begin(struct tenants *tenants, struct tenant *t)
@@ -155,6 +187,30 @@ bool tenant_end(struct tenants *tenants, struct tenant *t)
 		return false;
 	again = t->calls >= tenants->core->limits.calls_per_netns && t->conns;
 	t->calls--;
+	free_when_done(tenants, t);
+	return again;
+}
+
+struct tenant *tenant_leaves(struct tenants *tenants, const struct peer *peer, uint32_t n)
+{
+	struct tenant *t = peer->admin ? NULL : tenant_of(tenants, peer);
+
+	if (!t)
+		return NULL;
+	if (t->closing < CLOSING_MAX && t->closing + n >= CLOSING_MAX)
+		metrics_limit(&tenants->core->metrics, LIMIT_FDS_PER_NETNS);
+	t->closing += n;
+	return t;
+}
+
+bool tenant_rid(struct tenants *tenants, struct tenant *t, uint32_t n)
+{
+	bool again;
+
+	if (!t)
+		return false;
+	again = t->closing >= CLOSING_MAX && t->closing - n < CLOSING_MAX && t->conns;
+	t->closing -= n;
 	free_when_done(tenants, t);
 	return again;
 }

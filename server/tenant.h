@@ -14,6 +14,7 @@
 
 #include "call.h"
 
+struct conn;
 struct tenant;
 
 /* In a connection that has a packet to be read. */
@@ -27,6 +28,7 @@ struct tenants {
 	struct index by_key;
 	struct tenant *fresh, *last_fresh, *old, *last_old; /* that have packets to be read */
 	uint32_t waiting;                                   /* turns of these */
+	struct tenant *due;                                 /* tenant_due() */
 	uint32_t strangers; /* connections from namespaces without a lease */
 };
 
@@ -45,6 +47,13 @@ struct tenant *tenant_join(struct tenants *tenants, const struct peer *peer, con
 /* tenant_leave() - one less (@t may be NULL); its calls may still be under way. */
 void tenant_leave(struct tenants *tenants, struct tenant *t);
 
+/* tenant_conns() - its open connections, whose list it is. */
+struct conn **tenant_conns(struct tenant *t);
+
+/* tenant_due() - its connections are to be seen to; tenants_see_to() - call @fn for those once. */
+void tenant_due(struct tenants *tenants, struct tenant *t);
+void tenants_see_to(struct tenants *tenants, void (*fn)(void *arg, struct tenant *t), void *arg);
+
 /* tenant_may_call() - whether its packets are to be read (@t may be NULL). */
 bool tenant_may_call(const struct tenants *tenants, const struct tenant *t);
 
@@ -55,6 +64,15 @@ void tenant_begin(struct tenants *tenants, struct tenant *t);
  * tenant_end() - one less (@t may be NULL). Return: whether its connections may be read again now.
  */
 bool tenant_end(struct tenants *tenants, struct tenant *t);
+
+/*
+ * tenant_leaves() - @n descriptors that it has sent are to be closed: it has not so many more to
+ * send meanwhile. Return: NULL for an administrator, or without memory.
+ */
+struct tenant *tenant_leaves(struct tenants *tenants, const struct peer *peer, uint32_t n);
+
+/* tenant_rid() - they are (@t may be NULL). Return: as tenant_end(). */
+bool tenant_rid(struct tenants *tenants, struct tenant *t, uint32_t n);
 
 /* tenant_owes() - its connections have so many bytes and descriptors more, or less, to take. */
 void tenant_owes(struct tenant *t, int32_t bytes, int32_t fds);
@@ -77,6 +95,12 @@ void turn_want(struct tenants *tenants, struct tenant *t, struct turn *turn);
 
 /* turn_drop() - it waits no longer, if it did. */
 void turn_drop(struct tenants *tenants, struct tenant *t, struct turn *turn);
+
+/* turns_are() - somebody waits, or has until now: turn_next() has something to do. */
+static inline bool turns_are(const struct tenants *tenants)
+{
+	return tenants->fresh || tenants->old;
+}
 
 /* turn_next() - the next one, that waits no longer; NULL: nobody does. */
 struct turn *turn_next(struct tenants *tenants);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "visitor.h"
+#include "hold.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -286,6 +287,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct visitor *v = poll->data;
 
+	hold_begin("visitor");
 	(void)events;
 	if (status < 0)
 		visitor_close(v);

@@ -66,7 +66,7 @@ int xsk_open(const struct netns *ns, const struct xsk_spec *spec, int *out_fds, 
 				 "cannot make an AF_XDP socket in the namespace of '%s'",
 				 spec->device);
 	for (size_t i = 0; i < spec->n && !err; i++) {
-		err = tie(fds[i], spec, fault);
+		err = spec->tied ? tie(fds[i], spec, fault) : 0;
 		if (!err)
 			err = set_busy_poll(fds[i], spec, fault);
 	}
@@ -97,10 +97,10 @@ static int set_rings(const struct xsk_spec *spec, int fd)
 	return 0;
 }
 
-int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
-	       struct fault *fault)
+int xsk_set_up(const struct xsk_spec *spec, const int *fds, struct umem *umem,
+	       const struct umem_guard *guard, struct fault *fault)
 {
-	int err = umem_register(fds[0], memfd, size, spec->frame_size, spec->headroom, fault);
+	int err = umem_register(fds[0], umem, guard, spec->frame_size, spec->headroom, fault);
 
 	for (size_t i = 0; i < spec->n && !err; i++) {
 		err = set_rings(spec, fds[i]);
@@ -309,18 +309,20 @@ static bool can_map_bound(int fd)
 }
 
 /* Loopback takes AF_XDP sockets in copy mode; in a new namespace its one queue is free. */
-static int probe_in(const struct netns *ns, int memfd, struct xsk_features *out,
+static int probe_in(const struct netns *ns, struct umem *umem, struct xsk_features *out,
 		    struct fault *fault)
 {
-	const uint64_t size = PROBE_FRAMES * probe_spec.frame_size;
+	const struct umem_guard none = { .fd = -1 };
 	const int elsewhere = LOOPBACK_IFINDEX + 1;
 	int fds[2] = { -1, -1 };
 	int err = xsk_open(ns, &probe_spec, &fds[0], fault);
 
 	if (!err)
 		err = xsk_open(ns, &probe_spec, &fds[1], fault);
-	for (size_t i = 0; i < 2 && !err; i++)
-		err = xsk_set_up(&probe_spec, &fds[i], memfd, size, fault);
+	for (size_t i = 0; i < 2 && !err; i++) {
+		err = xsk_set_up(&probe_spec, &fds[i], umem, &none, fault);
+		umem_unmap(umem);
+	}
 	if (!err) {
 		int bound = probe_bind(fds[0], XDP_USE_SG);
 
@@ -341,14 +343,15 @@ static int probe_in(const struct netns *ns, int memfd, struct xsk_features *out,
 
 int xsk_probe(struct gate *gate, struct xsk_features *out, struct fault *fault)
 {
-	const uint64_t size = PROBE_FRAMES * probe_spec.frame_size;
+	struct umem umem = { .size = PROBE_FRAMES * probe_spec.frame_size };
 	cleanup(close_fdp) int memfd = memfd_create("xskd-probe", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	cleanup(close_fdp) int empty = netns_new();
 
 	if (empty < 0)
 		return fault_sys(fault, -empty, "cannot make a network namespace");
-	if (memfd < 0 || fallocate(memfd, 0, 0, (off_t)size) < 0)
+	if (memfd < 0 || fallocate(memfd, 0, 0, (off_t)umem.size) < 0)
 		return fault_sys(fault, errno, "cannot prepare the test of AF_XDP");
+	umem.memfd = memfd;
 	*out = (struct xsk_features){ 0 };
-	return probe_in(&NETNS_OF(gate, empty), memfd, out, fault);
+	return probe_in(&NETNS_OF(gate, empty), &umem, out, fault);
 }

@@ -8,6 +8,7 @@
 
 #include "fault.h"
 #include "netns.h"
+#include "umem.h"
 
 #define XSK_QUEUES_MAX 63
 
@@ -31,21 +32,23 @@ struct xsk_spec {
 	uint32_t fill_size, completion_size, rx_size, tx_size;
 	bool zero_copy_required, copy; /* neither: the driver decides */
 	bool need_wakeup, multi_buffer;
+	bool tied; /* somebody else has them before they are bound: to this device alone */
 	uint32_t busy_poll_us, busy_poll_budget;
 };
 
 /*
- * xsk_open() - sockets of that namespace, tied to the device. @out_fds: spec->n of them, the
+ * xsk_open() - sockets of that namespace. @out_fds: spec->n of them, the
  * caller's. On failure none is left open.
  */
 int xsk_open(const struct netns *ns, const struct xsk_spec *spec, int *out_fds,
 	     struct fault *fault) must_check;
 
 /*
- * xsk_set_up() - UMEM (registered with the first socket) and rings. The memfd may be closed then.
+ * xsk_set_up() - UMEM (registered with the first socket) and rings. The memfd may be closed then;
+ * it is left mapped.
  */
-int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
-	       struct fault *fault) must_check;
+int xsk_set_up(const struct xsk_spec *spec, const int *fds, struct umem *umem,
+	       const struct umem_guard *guard, struct fault *fault) must_check;
 
 /*
  * xsk_bind() - bind all, in order; those after the first share its UMEM.

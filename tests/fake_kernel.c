@@ -63,6 +63,7 @@ static struct prog progs[PROG_MAX]; /* id: its place, counted from 1 */
 static uint32_t n_progs;
 static struct sock socks[SOCK_MAX];
 static size_t n_socks;
+static size_t n_mapped; /* UMEMs */
 static struct slot slots[SLOT_MAX];
 static size_t n_slots;
 static uint32_t last_ifindex;
@@ -705,19 +706,19 @@ bool fake_is_bound(int fd)
 	return s && s->bound;
 }
 
-int umem_check(int memfd, uint32_t frame_size, uint64_t *out_size, struct fault *fault)
+int umem_check(struct umem *umem, uint32_t frame_size, struct fault *fault)
 {
 	const int needed = F_SEAL_SHRINK | F_SEAL_GROW;
-	int seals = fcntl(memfd, F_GET_SEALS);
+	int seals = fcntl(umem->memfd, F_GET_SEALS);
 	struct stat stat;
 	int err = due_fault(fault, "umem_check()");
 
 	if (err < 0)
 		return err;
-	if (seals < 0 || fstat(memfd, &stat) < 0 || (seals & needed) != needed ||
+	if (seals < 0 || fstat(umem->memfd, &stat) < 0 || (seals & needed) != needed ||
 	    stat.st_size < (off_t)frame_size || stat.st_size % frame_size)
 		return fault_set(fault, XSKD__CODE__INVALID_ARGUMENT, 0, "this is no UMEM");
-	*out_size = (uint64_t)stat.st_size;
+	umem->size = (uint64_t)stat.st_size;
 	return 0;
 }
 
@@ -747,11 +748,22 @@ int xsk_open(const struct netns *ns, const struct xsk_spec *spec, int *out_fds, 
 	return 0;
 }
 
-int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
-	       struct fault *fault)
+void umem_unmap(struct umem *umem)
 {
-	(void)memfd;
-	(void)size;
+	fake_unmap(umem->area);
+	umem->area = NULL;
+}
+
+void fake_unmap(void *area)
+{
+	n_mapped -= !!area;
+	free(area);
+}
+
+int xsk_set_up(const struct xsk_spec *spec, const int *fds, struct umem *umem,
+	       const struct umem_guard *guard, struct fault *fault)
+{
+	(void)guard;
 	for (size_t i = 0; i < spec->n; i++) {
 		struct sock *s = sock_of(fds[i]);
 		int err = due_fault(fault, "xsk_set_up()");
@@ -761,6 +773,8 @@ int xsk_set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t 
 		s->umem = i == 0;
 		s->rings = true;
 	}
+	umem->area = malloc(1);
+	n_mapped += !!umem->area;
 	return 0;
 }
 
@@ -952,5 +966,5 @@ void fake_kernel_print(FILE *out)
 	for (size_t i = 0; i < n_socks; i++)
 		fprintf(out, "AF_XDP socket, bound %d to queue %u, in a map %d\n", socks[i].bound,
 			socks[i].queue, fake_is_in_map(socks[i].end, socks[i].queue));
-	fprintf(out, "%zu places of maps are taken\n", n_slots);
+	fprintf(out, "%zu places of maps are taken, %zu UMEMs mapped\n", n_slots, n_mapped);
 }

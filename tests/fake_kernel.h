@@ -63,6 +63,9 @@ bool fake_is_in_map(int fd, uint32_t queue);
 /* fake_is_bound() */
 bool fake_is_bound(int fd);
 
+/* fake_unmap() - as umem_unmap(), where the UMEM itself is gone. */
+void fake_unmap(void *area);
+
 /*
  * fake_kernel_print() - all that a failed call could have left behind, without numbers that change.
  */

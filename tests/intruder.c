@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ATTEMPTS_MAX 64
@@ -109,6 +110,8 @@ static void try_processes(void)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { { ~0U, ~0U, 0 }, { 0xff, 0xff, 0 } };
 	char *const argv[] = { (char *)"false", NULL };
+	char byte;
+	const struct iovec here = { &byte, 1 }, there = { NULL, 1 };
 	long child = syscall(SYS_fork);
 
 	if (child == 0)
@@ -116,6 +119,8 @@ static void try_processes(void)
 	note("fork", child);
 	note("execve", execve("/nonexistent", argv, argv));
 	note("ptrace", ptrace(PTRACE_SEIZE, parent, 0, 0));
+	note("parent-read", process_vm_readv(parent, &here, 1, &there, 1, 0));
+	note("userfaultfd", syscall(SYS_userfaultfd, O_CLOEXEC | 1)); /* the daemon has one */
 	note("kill", kill(parent, 0));
 	note("kill-all", kill(-1, 0));
 	note("capset", syscall(SYS_capset, &header, data));

@@ -235,6 +235,23 @@ class Client:
             if not after:
                 return items, pages
 
+    def pool(self):
+        """How the daemon's pool of programs is."""
+        return self.call('GetInfo').activity.pool
+
+    def pool_filled(self, more=0, timeout=20):
+        """Wait until all is ready that shall be, and the rest is gone; Return: how it is then.
+
+        More than its size are ready of custom programs that are loaded repeatedly.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            pool = self.pool()
+            if pool.ready >= pool.size + more and not pool.busy:
+                return pool
+            assert time.monotonic() < deadline, f'waited {timeout} s for the pool: {pool}'
+            time.sleep(0.01)
+
     def programs(self):
         """All programs."""
         return self.pages('ListPrograms', 'programs')[0]

@@ -262,7 +262,7 @@ class Map(TestCase):
         reply, fds = pod.client().call_fds('GetXskMap', interface='eth0')
         self.addCleanup(client.close_all, fds)
         self.assertEqual((reply.map_fd, len(fds), reply.entries, reply.program_id),
-                         (1, 1, 4, pod.program.id))
+                         (1, 1, pod.program.map_entries, pod.program.id))
         with open(f'/proc/self/fdinfo/{fds[0]}', encoding='ascii') as f:
             self.assertIn('map_type:\t17', f.read())  # BPF_MAP_TYPE_XSKMAP
         self.assertTrue(self.admin.programs()[0].map_given)
@@ -270,7 +270,8 @@ class Map(TestCase):
     def test_unprivileged_python_process_gets_it(self):
         pod = self.ready_pod()
         out = json.loads(finish(pod.python('--map')))
-        self.assertEqual((out['fds'], out['entries'], out['capabilities']), (1, 1, 0))
+        self.assertEqual((out['fds'], out['entries'], out['capabilities']),
+                         (1, pod.program.map_entries, 0))
 
     def test_lease_with_some_of_the_queues_does_not(self):
         pod = self.pod(queues=4)

@@ -244,7 +244,9 @@ class Devices(CniCase):
 
 
 class Programs(CniCase):
-    """Programs of the user's own, and of others."""
+    """Programs of the user's own, and of others. What is loaded repeatedly is kept: test_pool.py."""
+
+    config = '{"limits": {"transientGraceSeconds": 3}, "pool": 0}'
 
     def own(self, source, **keys):
         """The key `program`."""

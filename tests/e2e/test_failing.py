@@ -18,7 +18,7 @@ ERRORS = (errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.EBUSY)
 class Failing(KillCase):
     """One failure at a time."""
 
-    config = '{"perfmon": true}'  # as in test_kill.py
+    config = '{"perfmon": true, "pool": 0}'  # as in test_kill.py
 
     def assert_clear(self, e, where):
         """A code of gRPC's that says something, and a text."""

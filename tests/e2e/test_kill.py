@@ -13,7 +13,8 @@ from node import wait_for
 class Kill(KillCase):
     """The daemon and its gate at once, as systemd, a container's end or a node's does it."""
 
-    config = '{"perfmon": true}'  # for what clang makes of the default program, as a custom one
+    # For what clang makes of the default program, as a custom one; and nothing in the background.
+    config = '{"perfmon": true, "pool": 0}'
 
 
 make_tests(Kill, 'kill_everywhere')
@@ -22,7 +23,7 @@ make_tests(Kill, 'kill_everywhere')
 class KillTwoPhases(KillCase):
     """Hand-offs for kernels before 6.4."""
 
-    config = '{"handOff": "two-phase"}'
+    config = '{"handOff": "two-phase", "pool": 0}'
 
     def test_hand_off_and_bind(self):
         pod = self.ready_pod()
@@ -50,8 +51,31 @@ class KillTwoPhases(KillCase):
             lambda: held and [s.state for s in self.sockets()] == [0]))
 
 
+class KillPool(KillCase):
+    """A program that waits goes on a device, and off it."""
+
+    config = '{"pool": 1}'
+
+    def from_pool(self, case):
+        """The same, when the pool has nothing to do."""
+        def prepare():
+            self.admin.pool_filled()
+            case.prepare()
+            self.admin.pool_filled()
+        return case._replace(prepare=prepare)
+
+    def test_load_program(self):
+        self.kill_everywhere('load_program, from the pool', self.from_pool(self.case_load_program()))
+
+    def test_unload_program(self):
+        self.kill_everywhere('unload_program, to the pool',
+                             self.from_pool(self.case_unload_program()))
+
+
 class KillGate(KillCase):
     """At points of the gate's the gate alone: the daemon ends by itself."""
+
+    config = '{"pool": 0}'
 
     def test_load_program(self):
         self.kill_everywhere('load_program, the gate alone', self.case_load_program(), ALONE)

@@ -60,6 +60,17 @@ class Processes(Timed):
     def test_terminated(self):
         self.ends(signal.SIGTERM)
 
+    def test_queues_right_behind_a_kill(self):
+        """Its sockets are closed one after another: who comes meanwhile waits for the last."""
+        queues = list(range(8))
+        pod = self.ready_pod(queues=len(queues))
+        for _ in range(ROUNDS // 4):
+            p = pod.receive('--queue', '0-7')
+            p.kill()
+            with pod.client() as c:
+                c.hand_off('eth0', queues=queues, size=8 << 20).close()
+            p.wait()
+
     def test_connection_that_is_closed_behind_its_sockets(self):
         pod, times = self.ready_pod(), []
         for _ in range(ROUNDS):
@@ -102,7 +113,7 @@ class Processes(Timed):
         with pod.client() as a, pod.client() as b:
             h = [(a, b)[q % 2].hand_off('eth0', queues=[q]) for q in range(4)]
             # Two connections and one pidfd.
-            self.assertEqual(self.node.settled_fds(), before + 3)
+            wait_for(lambda: self.node.n_fds() == before + 3, 'no more than these')
             for x in h:
                 x.close()
         wait_for(lambda: self.node.n_fds() == before, 'the pidfd to be closed')

@@ -84,7 +84,9 @@ class Objects:
 
 
 class ProgramCase(TestCase):
-    """What the classes below have in common."""
+    """What the classes below have in common. What was loaded repeatedly is kept: see test_pool.py."""
+
+    config = '{"pool": 0}'
 
     def load_object(self, pod, source_or_fd, **fields):
         """LoadProgram with an object, in the pod's namespace."""
@@ -107,7 +109,7 @@ class ProgramCase(TestCase):
         """A failed load has left nothing."""
         self.assertIsNone(self.attached(pod.netns))
         self.assertEqual(self.admin.programs(), [])
-        self.assertEqual(self.node.pins(), [])
+        wait_for(lambda: not self.node.pins(), 'the end of pins')  # behind the reply
         self.assertEqual(self.node.state_files(), [])
 
 
@@ -119,9 +121,10 @@ class Load(ProgramCase):
         p = self.load(pod)
         self.assertEqual(self.attached(pod.netns), (p.id, 'native'))
         cookie = pod.client().call('GetInfo').netns_cookie
-        self.assertEqual((p.interface, p.mode, p.custom, p.map, p.map_entries, p.netns_cookie,
+        self.assertEqual((p.interface, p.mode, p.custom, p.map, p.queues, p.netns_cookie,
                           p.map_given),
                          ('eth0', pb.XDP_MODE_NATIVE, False, 'xsks_map', 4, cookie, False))
+        self.assertGreaterEqual(p.map_entries, p.queues)
         self.assertEqual(self.node.pins(), [str(p.id)])
         self.assertTrue(p.link_id and p.map_id and p.ifindex)
 
@@ -206,8 +209,8 @@ class Load(ProgramCase):
         pod = self.ready_pod(queues=2)
         pod.link.aim(1)
         pod.link.send(70)
-        queues = self.admin.call('GetStats', program_id=pod.program.id).queues
-        self.assertEqual([(q.redirected, q.passed) for q in queues], [(0, 0), (0, 70)])
+        wait_for(lambda: [(q.redirected, q.passed) for q in self.admin.call(
+            'GetStats', program_id=pod.program.id).queues] == [(0, 0), (0, 70)], 'the packets')
         h = self.hand_off(pod, queues=[1]).map()
         pod.link.send(30)
         h.receive(30)
@@ -455,7 +458,7 @@ class Unload(ProgramCase):
 
     def test_unload_detaches_and_removes_the_pins(self):
         pod = self.pod()
-        p = self.load(pod)
+        p = self.load_object(pod, GOOD)
         self.admin.call('UnloadProgram', id=p.id)
         self.assert_nothing_made(pod)
         wait_for(lambda: 'id ' not in run('bpftool', 'prog', 'show', 'id', str(p.id), check=False),
@@ -515,17 +518,17 @@ class Unload(ProgramCase):
         Link(self.node.host, 'nic0', self.pod(link=False).netns)
         self.admin.call('LoadProgram', interface='nic0')
         self.node.host.ip('link', 'del', 'nic0')
-        wait_for(lambda: not self.admin.programs() or not self.admin.programs()[0].ifindex,
+        wait_for(lambda: all(not p.ifindex for p in self.admin.programs()),
                  'the daemon to notice')
         Link(self.node.host, 'nic0', self.pod(link=False).netns)
-        wait_for(lambda: not self.admin.programs() or not self.admin.programs()[0].ifindex)
+        wait_for(lambda: all(not p.ifindex for p in self.admin.programs()))
         self.admin.call('LoadProgram', interface='nic0')
 
     def test_interface_removed_while_loaded(self):
         pod = self.pod()
         p = self.load(pod)
         pod.netns.ip('link', 'del', 'eth0')
-        wait_for(lambda: not self.admin.programs() or not self.admin.programs()[0].ifindex,
+        wait_for(lambda: all(not p.ifindex for p in self.admin.programs()),
                  'the daemon to notice', timeout=3)
         with contextlib.suppress(Refused):
             self.admin.call('UnloadProgram', id=p.id)
@@ -564,7 +567,7 @@ class Unload(ProgramCase):
         p = self.load(pod)
         run('bpftool', 'link', 'detach', 'id', str(p.link_id))
         self.assertIsNone(self.attached(pod.netns))
-        self.admin.call('UnloadProgram', id=p.id)
+        self.take_back(p)  # unless the daemon has noticed
         self.load(pod)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Daemon and gate: who holds what, and how the one ends with the other."""
 import contextlib
+import ctypes
 import errno
 import os
 import signal
@@ -45,6 +46,15 @@ def capabilities(pid):
     return sets, int(fields['NoNewPrivs']), int(fields['Seccomp'])
 
 
+def slice_ns(tid):
+    """How long a thread is let run at a time; 0 before Linux 6.12."""
+    attr = ctypes.create_string_buffer(48)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(315), tid, attr, 48, 0) < 0:  # sched_getattr(2), x86-64
+        raise OSError(ctypes.get_errno(), 'sched_getattr')
+    return struct.unpack('IIQiIQQQ', attr.raw)[5]
+
+
 NET_ADMIN, NET_RAW, IPC_LOCK, SYS_ADMIN, PERFMON, BPF = (
     1 << n for n in (12, 13, 14, 21, 38, 39))
 DAEMON = BPF | IPC_LOCK | NET_ADMIN
@@ -70,6 +80,7 @@ class Gate(TestCase):
         """Its log, its namespace, the lock of the run directory, and a channel for each worker."""
         pod = self.ready_pod()
         self.hand_off(pod).close()
+        self.admin.pool_filled()  # or it is at that just now
         gate = links(self.gate())
         sockets = [fd for fd, what in gate.items() if what.startswith('socket:')]
         self.assertEqual(len(sockets), 8 + 1, gate)
@@ -173,6 +184,21 @@ class Ends(TestCase):
         self.assertEqual(entries(f'/proc/{pid}/task'), [])
 
 
+class Slices(TestCase):
+    """Who comes first when several threads of the daemon want the same CPU."""
+
+    def test_loop_comes_before_workers_and_gate(self):
+        if os.uname().machine != 'x86_64' or not slice_ns(0):
+            self.skipTest('this kernel does not tell slices')
+        daemon = self.node.process.pid
+        wait_for(lambda: slice_ns(daemon) == 100000, 'the short slice of the loop')
+        others = [int(tid) for pid in [daemon] + children(daemon)
+                  for tid in os.listdir(f'/proc/{pid}/task') if int(tid) != daemon]
+        self.assertGreaterEqual(len(others), 8 + 8)
+        for tid in others:
+            self.assertGreater(slice_ns(tid), 100000)
+
+
 class IntruderNode(Node):
     """A node whose daemon and gate have tests/intruder.c in them."""
 
@@ -266,7 +292,7 @@ class Sandbox(Custom):
 
     def test_daemon_can_do_nothing_but_its_work(self):
         attempts = self.node.intrude(self.node.process.pid)
-        self.assert_refused(attempts, {'rtnetlink', 'bpf-map'} | self.landlock())
+        self.assert_refused(attempts, {'rtnetlink', 'bpf-map', 'bpf-run'} | self.landlock())
         self.assertEqual(attempts['rtnetlink'], 0)
         self.assertEqual(entries(self.node.elsewhere), [])
         pod = self.ready_pod()
@@ -315,7 +341,7 @@ class SandboxOff(Sandbox):
 class Perfmon(Custom):
     """For custom programs that the verifier refuses without."""
 
-    config = '{ "perfmon": true }'
+    config = '{ "perfmon": true, "pool": 0 }'
 
     def test_daemon_has_it(self):
         sets, _, _ = capabilities(self.node.process.pid)

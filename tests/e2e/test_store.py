@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kept sockets outlive the daemon where a service manager stores them for it."""
+import concurrent.futures
 import contextlib
 import ctypes
 import json
@@ -9,13 +10,12 @@ import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 import zlib
 
 import tap
 from manager import ManagedNode
-from node import Closed, Refused, TestCase, await_ready, client, entries, finish, wait_for
+from node import Closed, Link, Refused, TestCase, await_ready, client, entries, finish, wait_for
 
 
 class StoreCase(TestCase):
@@ -61,7 +61,7 @@ class StoreCase(TestCase):
     def nothing_left(self):
         """Neither here nor in the store."""
         super().nothing_left()
-        self.assertEqual(self.node.stored(), [])
+        self.node.wait_stored([])
         self.assertEqual(self.files(), [])
 
 
@@ -95,13 +95,13 @@ class Store(StoreCase):
 
     def test_receiver_that_lives_goes_on(self):
         pod = self.ready_pod()
-        p = pod.receive('--keep', '--count', '20000')
-        sender = subprocess.Popen(pod.link.sender(20000, 20000), stdout=subprocess.DEVNULL)
+        p = pod.receive('--keep', '--count', '8000', '--duration', '50')
+        sender = subprocess.Popen(pod.link.sender(8000, 4000), stdout=subprocess.DEVNULL)
         self.addCleanup(sender.wait)
         for _ in range(3):
             self.restart()
         out = json.loads(finish(p))
-        self.assertEqual((out['sequenced'], out['lost'], out['duplicated']), (20000, 0, 0))
+        self.assertEqual((out['sequenced'], out['lost'], out['duplicated']), (8000, 0, 0))
 
     def test_all_is_known_of_it_again(self):
         pod = self.ready_pod(queues=2)
@@ -130,7 +130,7 @@ class Store(StoreCase):
     def test_stored_goes_with_its_lease(self):
         pod = self.ready_pod()
         h = self.keep(pod)
-        self.assertEqual(self.node.stored(), self.names(h))
+        self.node.wait_stored(self.names(h))
         self.assertEqual(self.files(), [str(h.infos[0].id)])
         self.restart()
         self.admin.call('RevokeLease', container=pod.container)
@@ -157,6 +157,22 @@ class Store(StoreCase):
         self.assert_sequence(again.receive(50), 50)
         pod.client().call('ReleaseSocket', sockets=[h.infos[1].id])
         self.node.wait_stored([])
+
+    def test_queue_of_a_shared_device(self):
+        pod = self.pod(link=False)
+        nic = Link(self.node.host, 'nic0', pod.netns, 4)
+        self.admin.call('LoadProgram', interface='nic0')
+        self.grant(pod, interface='xdp0', device='nic0', queues=[1])
+        c = pod.client()
+        h = c.hand_off('xdp0', keep=True)
+        h.map()
+        h.close()
+        self.restart()
+        h = pod.client().hand_off('xdp0', keep=True, only_resume=True).recover()
+        self.addCleanup(h.close)
+        nic.aim(1)
+        nic.send(100)
+        self.assert_sequence(h.receive(100), 100)
 
     def test_goes_with_its_device(self):
         pod = self.ready_pod()
@@ -280,7 +296,7 @@ class Broken(StoreCase):
         self.assertIn('stored', manager.names())
         manager.clear()
         self.hand_off(pod, queues=[0, 1])
-        self.assertLess(self.node.settled_fds(), 40)
+        self.assertLess(self.node.settled_fds(), 100)  # of more than 300
 
     def test_umem_that_is_another(self):
         pod = self.ready_pod()
@@ -326,6 +342,23 @@ class Broken(StoreCase):
         self.node.wait_stored([])
         os.unlink(f'{at}/.bad-77')
 
+    def test_program_is_another_pods_now(self):
+        pod, other = self.ready_pod(), self.ready_pod()
+        h = self.keep(pod)
+        leases = {l.container: l for l in self.admin.leases()}
+        ids = [leases[c.container].program_id for c in (pod, other)]
+        old, new = (bytes((i >> s & 0x7f) | (0x80 if i >> s > 0x7f else 0)
+                          for s in range(0, max(i.bit_length(), 1), 7)) for i in ids)
+
+        def swap(body):
+            self.assertEqual(body.count(old), 1)
+            return body.replace(old, new)
+        path = f'{self.node.run_dir}/state/sockets/{h.infos[0].id}'
+        log = self.restart(between=lambda: self.rewrite(path, swap))
+        self.assertRegex(log, f'socket {h.infos[0].id} is dropped: its program has gone')
+        self.node.wait_stored([])
+        self.hand_off(other)  # whose queue it has not taken
+
     def test_manager_that_is_gone(self):
         pod = self.ready_pod()
         h = self.keep(pod)
@@ -360,21 +393,29 @@ class Broken(StoreCase):
 class Rounds(StoreCase):
     """SIGKILL while hand-offs are under way."""
 
+    def setUp(self):
+        super().setUp()
+        self.threads = concurrent.futures.ThreadPoolExecutor()
+        self.addCleanup(self.threads.shutdown)
+
     def test_hand_off_that_was_cut_off_works_at_once_afterwards(self):
         seed = random.randrange(1 << 32)
         rng = random.Random(seed)
         pods = [self.ready_pod(queues=2) for _ in range(2)]
         for turn in range(30):
-            threads = [threading.Thread(target=self.work, args=(pod, turn + i))
-                       for i, pod in enumerate(pods)]
-            for t in threads:
-                t.start()
+            clients = [pod.client() for pod in pods]
+            work = [self.threads.submit(self.work, c, bool((turn + i) % 3))
+                    for i, c in enumerate(clients)]
             time.sleep(rng.random() * 0.05)  # at a random moment: that is what this is about
             self.node.process.kill()
-            for t in threads:
-                t.join()
-            self.restart()
+            for c in clients:  # of whom the next daemon would hear, if they went on waiting
+                c.sock.shutdown(socket.SHUT_RDWR)
             with self.subTest(seed=seed, turn=turn):
+                for w in work:
+                    w.result()
+                for c in clients:
+                    c.close()
+                self.restart()
                 self.check(pods)
 
     def check(self, pods):
@@ -383,22 +424,28 @@ class Rounds(StoreCase):
         # A manager that is busy may be told of what is dropped a little later.
         wait_for(lambda: sorted(self.files()) == kept, f'files of {kept}, not {self.files()}')
         wait_for(lambda: [n for n in self.node.stored() if 'socket' in n]
-                 == [f'xskd-socket-{i}' for i in kept], f'{kept} in the store')
+                 == [f'xskd-socket-{i}' for i in kept],
+                 lambda: f'{kept} in the store, not {self.node.stored()}')
         for pod in pods:
-            with contextlib.suppress(Refused):  # none was kept
-                pod.client().hand_off('eth0', queues=[0, 1], keep=True, only_resume=True).close()
-                continue
-            pod.client().hand_off('eth0', queues=[0, 1], size=1 << 20).close()
+            c = pod.client()
+            try:
+                h = c.hand_off('eth0', queues=[0, 1], keep=True, only_resume=True)
+            except Refused:  # none was kept
+                c.hand_off('eth0', queues=[0, 1], size=1 << 20).close()
+            else:
+                self.release(c, h)
 
-    def work(self, pod, turn):
+    def work(self, c, keep):
         """Hand-offs, until the daemon goes."""
-        with contextlib.suppress(Closed, OSError), \
-                client.Client(self.node.pod_path, netns=pod.path) as c:
+        with contextlib.suppress(Closed, OSError):
             while True:
-                h = c.hand_off('eth0', queues=[0, 1], keep=bool(turn % 3), size=1 << 20)
-                h.close()
-                with contextlib.suppress(Refused):
-                    c.call('ReleaseSocket', sockets=[i.id for i in h.infos])
+                self.release(c, c.hand_off('eth0', queues=[0, 1], keep=keep, size=1 << 20))
+
+    def release(self, c, h):
+        """They are closed; whether the daemon has seen that yet or not."""
+        h.close()
+        with contextlib.suppress(Refused):
+            c.call('ReleaseSocket', sockets=[i.id for i in h.infos])
 
 
 if __name__ == '__main__':

@@ -60,6 +60,12 @@ class Umem(TestCase):
     def test_memfd_of_no_whole_number_of_frames(self):
         self.refuse_umem(client.umem_memfd(MIB + 100), 'whole number of frames')
 
+    def test_memfd_that_ends_within_a_page(self):
+        pod = self.ready_pod()
+        h = self.hand_off(pod, size=MIB + 2048).map()
+        pod.link.send(50)
+        self.assert_sequence(h.receive(50), 50)
+
     def test_memfd_with_holes(self):
         self.refuse_umem(client.memfd(MIB, client.SEALS, allocate=False), 'holes')
 

@@ -185,7 +185,7 @@ static void harm(uint8_t arg)
 		break;
 	case 3:
 		if (nsid >= 0)
-			core_netns_gone(&w.core, nsid);
+			core_netns_gone(&w.core, nsid, UINT64_MAX);
 		break;
 	}
 }

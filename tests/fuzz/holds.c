@@ -8,8 +8,12 @@
 static void check_leases(const struct core *core)
 {
 	check(core->leases.n == core->leases_by_netns.n);
+	check(core->leases.n == core->leases_by_container.n);
+	check(core->leases.n == core->leases_by_pod.n);
+	check(core->leases.n == core->leases_by_device.n);
+	check(core->leases.n == core->leases_by_link.n);
 	for (size_t i = 0; i < core->leases.n; i++) {
-		const struct lease *l = core->leases.at[i], *by_netns = core->leases_by_netns.at[i];
+		const struct lease *l = core->leases.at[i];
 		uint64_t bytes = 0;
 		uint32_t n = 0;
 
@@ -22,9 +26,8 @@ static void check_leases(const struct core *core)
 		check(l->m->sockets == n && l->m->umem_bytes == bytes);
 		check(l->m->n_queues && l->m->netns_cookie != core->cookie);
 		check(i == 0 || ((const struct lease *)core->leases.at[i - 1])->m->id < l->m->id);
-		check(i == 0 || lease_compare(&(struct lease_key){ by_netns->m->netns_cookie,
-								   by_netns->m->interface },
-					      core->leases_by_netns.at[i - 1]) > 0);
+		check(lease_of(core, l->m->netns_cookie, l->m->interface) == l);
+		check(lease_by_key(core, l->m->container, l->m->interface) == l);
 	}
 }
 
@@ -35,8 +38,7 @@ static void check_queues(const struct core *core)
 		for (size_t j = 0; j < i; j++) {
 			const struct lease *l = core->leases.at[i], *k = core->leases.at[j];
 
-			if (l->m->ifindex != k->m->ifindex ||
-			    lease_inode(core, l) != lease_inode(core, k))
+			if (l->m->ifindex != k->m->ifindex || l->device_inode != k->device_inode)
 				continue;
 			for (size_t q = 0; q < l->m->n_queues; q++)
 				check(!lease_has_queue(k, l->m->queues[q]));

@@ -21,6 +21,7 @@
 #define FRAMES 256
 
 static int prober;
+static struct umem_guard guard;
 
 static struct xsk_spec spec_for(const char *device, uint32_t first, size_t n)
 {
@@ -165,6 +166,17 @@ static void a_probe_leaves_the_thread_where_it_was(void **state)
 	assert_int_equal(before, after);
 }
 
+static int set_up(const struct xsk_spec *spec, const int *fds, int memfd, uint64_t size,
+		  struct fault *fault)
+{
+	struct umem memory = { .memfd = memfd, .size = size };
+	int err = xsk_set_up(spec, fds, &memory, &guard, fault);
+
+	assert_true((err < 0) == !memory.area);
+	umem_unmap(&memory);
+	return err;
+}
+
 static void packets_arrive(void **state)
 {
 	struct attached a = attach(1);
@@ -176,7 +188,7 @@ static void packets_arrive(void **state)
 	(void)state;
 	GOOD(xsk_open(&ground, &spec, &fd, &why));
 	assert_true(is_cloexec(fd));
-	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+	GOOD(set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 	/* Before Linux 6.4 the rings are mapped first, in two phases; later either way. */
 	h = early ? adopt(&fd, 1, memfd) : NULL;
 	GOOD(bind_all(&spec, &fd, &zero_copy, &why));
@@ -201,7 +213,7 @@ static void queues_share_one_umem(void **state)
 
 	(void)state;
 	GOOD(xsk_open(&ground, &spec, fds, &why));
-	GOOD(xsk_set_up(&spec, fds, memfd, FRAMES * 2048, &why));
+	GOOD(set_up(&spec, fds, memfd, FRAMES * 2048, &why));
 	h = early ? adopt(fds, 4, memfd) : NULL;
 	GOOD(bind_all(&spec, fds, &zero_copy, &why));
 	GOOD(xsk_insert(&spec, fds, a.in.map_fd, &why));
@@ -224,7 +236,7 @@ static void a_second_socket_is_refused(void **state)
 
 	(void)state;
 	GOOD(xsk_open(&ground, &spec, &first, &why));
-	GOOD(xsk_set_up(&spec, &first, memfd, FRAMES * 2048, &why));
+	GOOD(set_up(&spec, &first, memfd, FRAMES * 2048, &why));
 	GOOD(bind_all(&spec, &first, &zero_copy, &why));
 	GOOD(xsk_insert(&spec, &first, a.in.map_fd, &why));
 	assert_int_equal(xsk_held(prober, a.in.map_fd, 0, &held), 0);
@@ -257,7 +269,7 @@ static void a_queue_is_waited_for_after_its_last_close(void **state)
 		int fd;
 
 		GOOD(xsk_open(&ground, &spec, &fd, &why));
-		GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+		GOOD(set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 		GOOD(bind_all(&spec, &fd, &zero_copy, &why));
 		close(fd);
 	}
@@ -276,7 +288,7 @@ static void zero_copy_that_is_not_there_is_said(void **state)
 	(void)state;
 	spec.zero_copy_required = true;
 	GOOD(xsk_open(&ground, &spec, &fd, &why));
-	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+	GOOD(set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 	assert_true(bind_all(&spec, &fd, &zero_copy, &fault) < 0);
 	assert_int_equal(fault.code, XSKD__CODE__UNIMPLEMENTED);
 	assert_non_null(strstr(fault.text, "no zero-copy"));
@@ -295,10 +307,11 @@ static void an_unbound_socket_is_tied_to_its_device(void **state)
 	int memfd = good_umem(), fd;
 
 	(void)state;
+	spec.tied = true;
 	GOOD(xsk_probe(ground.gate, &features, &why));
 	GOOD(xsk_open(&ground, &spec, &fd, &why));
 	GOOD(xsk_insert(&spec, &fd, a.in.map_fd, &why)); /* before it is bound, as QEMU needs it */
-	GOOD(xsk_set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+	GOOD(set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 	assert_int_equal(device_find(&ground, "xa", &other), 0);
 	elsewhere.sxdp_ifindex = other.ifindex;
 	if (features.bind_to_device) {
@@ -316,8 +329,8 @@ static void bad_umem_is_refused(void **state)
 {
 	const int both = F_SEAL_SHRINK | F_SEAL_GROW;
 	struct fault fault = FAULT_INIT;
+	struct umem good = { 0 };
 	int pipes[2], fd;
-	uint64_t size;
 
 	(void)state;
 	struct {
@@ -337,19 +350,21 @@ static void bad_umem_is_refused(void **state)
 	assert_int_equal(fcntl(cases[4].fd, F_ADD_SEALS, both), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		fault = FAULT_INIT;
-		assert_true(umem_check(cases[i].fd, 2048, &size, &fault) < 0);
+		assert_true(umem_check(&(struct umem){ .memfd = cases[i].fd }, 2048, &fault) < 0);
 		assert_int_equal(fault.code, XSKD__CODE__INVALID_ARGUMENT);
 		if (!strstr(fault.text, cases[i].says))
 			fail_msg("case %zu: %s", i, fault.text);
 		close(cases[i].fd);
 	}
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	assert_true(umem_check(pipes[0], 2048, &size, &fault) < 0);
+	assert_true(umem_check(&(struct umem){ .memfd = pipes[0] }, 2048, &fault) < 0);
 	close(pipes[0]);
 	close(pipes[1]);
 	fd = good_umem();
-	assert_int_equal(umem_check(fd, 2048, &size, &fault), 0);
-	assert_int_equal(size, FRAMES * 2048);
+	good.memfd = fd;
+	assert_int_equal(umem_check(&good, 2048, &fault), 0);
+	assert_int_equal(good.size, FRAMES * 2048);
+	assert_false(good.huge);
 	close(fd);
 }
 
@@ -368,15 +383,14 @@ static void a_hole_punched_late_is_not_filled(void **state)
 			int memfd = umem((size_t)sizes[i], F_SEAL_SHRINK | F_SEAL_GROW), fd;
 			struct fault fault = FAULT_INIT;
 			struct stat stat;
-			uint64_t size;
 
-			GOOD(umem_check(memfd, 2048, &size, &why));
+			GOOD(umem_check(&(struct umem){ .memfd = memfd }, 2048, &why));
 			assert_int_equal(fallocate(memfd,
 						   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 						   holes[h], 4096),
 					 0);
 			GOOD(xsk_open(&ground, &spec, &fd, &why));
-			assert_true(xsk_set_up(&spec, &fd, memfd, size, &fault) < 0);
+			assert_true(set_up(&spec, &fd, memfd, (uint64_t)sizes[i], &fault) < 0);
 			assert_int_equal(fault.code, XSKD__CODE__INVALID_ARGUMENT);
 			assert_non_null(strstr(fault.text, "holes"));
 			assert_int_equal(fstat(memfd, &stat), 0);
@@ -386,6 +400,68 @@ static void a_hole_punched_late_is_not_filled(void **state)
 		}
 	}
 	detach(&a);
+}
+
+#define NR_HUGEPAGES "/proc/sys/vm/nr_hugepages"
+#define HUGE_PAGE    ((off_t)2 << 20)
+
+static int set_aside(int pages)
+{
+	FILE *f = fopen(NR_HUGEPAGES, "r+e");
+	int before = 0;
+
+	if (!f || fscanf(f, "%d", &before) != 1)
+		skip();
+	rewind(f);
+	fprintf(f, "%d", pages < 0 ? -pages - 1 : before + pages);
+	fclose(f);
+	return before;
+}
+
+static void huge_pages_are_taken_and_their_holes_not_filled(void **state)
+{
+	const int pages = 4;
+	int before = set_aside(2 * pages);
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+
+	(void)state;
+	for (int hole = -1; hole < pages; hole++) {
+		struct umem of = { .memfd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING |
+									 MFD_HUGETLB) };
+		struct fault fault = FAULT_INIT;
+		struct stat stat;
+		int fd, err;
+
+		if (of.memfd < 0 || fallocate(of.memfd, 0, 0, pages * HUGE_PAGE) < 0) {
+			(void)set_aside(-before - 1);
+			skip();
+		}
+		assert_int_equal(fcntl(of.memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+		GOOD(umem_check(&of, 2048, &why));
+		assert_true(of.huge);
+		assert_int_equal(of.size, pages * HUGE_PAGE);
+		if (hole >= 0)
+			assert_int_equal(fallocate(of.memfd,
+						   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						   hole * HUGE_PAGE, HUGE_PAGE),
+					 0);
+		GOOD(xsk_open(&ground, &spec, &fd, &why));
+		err = xsk_set_up(&spec, &fd, &of, &guard, &fault);
+		if (hole < 0) {
+			assert_int_equal(err, 0);
+		} else {
+			assert_true(err < 0);
+			assert_non_null(strstr(fault.text, "holes"));
+			assert_int_equal(fstat(of.memfd, &stat), 0);
+			assert_int_equal(stat.st_blocks * 512, (pages - 1) * HUGE_PAGE);
+		}
+		umem_unmap(&of);
+		close(fd);
+		close(of.memfd);
+	}
+	detach(&a);
+	(void)set_aside(-before - 1);
 }
 
 static void a_frozen_map_is_explained(void **state)
@@ -416,12 +492,14 @@ int main(void)
 		fd_test(an_unbound_socket_is_tied_to_its_device),
 		fd_test(bad_umem_is_refused),
 		fd_test(a_hole_punched_late_is_not_filled),
+		fd_test(huge_pages_are_taken_and_their_holes_not_filled),
 		fd_test(a_frozen_map_is_explained),
 	};
 	struct fault fault = FAULT_INIT;
 
 	ground_enter();
 	instance_log();
+	guard = umem_guard_open();
 	prober = xsk_prober(ground.gate, &fault);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

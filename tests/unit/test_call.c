@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "audit.h"
 #include "method.h"
 #include "world.h"
 
@@ -53,7 +54,7 @@ static void what_is_no_request_is_refused_with_its_fds(void **state)
 	(void)state;
 	memset(junk, 0xff, sizeof(junk));
 	assert_int_equal(refused(junk, sizeof(junk), 3), -EPROTO);
-	assert_int_equal(refused("\x08\x01\x52\x7f", 4, FDSET_MAX), -EPROTO); /* ends too early */
+	assert_int_equal(refused("\x08\x01\x52\x7f", 4, PACKET_FDS), -EPROTO); /* ends too early */
 	assert_int_equal(refused("\x08", 1, 1), -EPROTO);
 }
 
@@ -160,6 +161,28 @@ static void decoding_has_a_budget(void **state)
 	assert_int_equal(refused(bomb, at, 2), -EPROTO);
 }
 
+/* Unknown fields are kept, each in an allocation of its own. */
+static void what_a_pod_calls_needs_little_to_decode(void **state)
+{
+	static uint8_t packet[PACKET_MAX];
+	struct answer a;
+	size_t at = 2;
+
+	(void)state;
+	memcpy(packet, "\x08\x07", 2);
+	for (int i = 0; i < 8000; i++) { /* field 1000 of the envelope */
+		memcpy(packet + at, "\xc0\x3e\x01", 3);
+		at += 3;
+		if (i != 99)
+			continue;
+		a = send_bytes(&w.a, packet, at, 0);
+		assert_int_equal(answer_code(&a), XSKD__CODE__UNIMPLEMENTED);
+		answer_done(&a);
+	}
+	a = send_bytes(&w.a, packet, at, 0);
+	assert_int_equal(a.refused, -EPROTO);
+}
+
 static void a_packet_full_of_what_a_client_needs_decodes(void **state)
 {
 	static uint32_t queues[1024];
@@ -237,13 +260,13 @@ static void each_place_is_named_once_and_there(void **state)
 static void the_most_fds_that_fit_a_packet_are_closed_too(void **state)
 {
 	Xskd__GetInfoRequest m = EMPTY(get_info_request);
-	int fds[FDSET_MAX];
+	int fds[PACKET_FDS];
 	struct answer a;
 
 	(void)state;
-	for (size_t i = 0; i < FDSET_MAX; i++)
+	for (size_t i = 0; i < PACKET_FDS; i++)
 		fds[i] = w.pod_a;
-	a = ask(&w, &w.a, CASE(GET_INFO), &m, fds, FDSET_MAX);
+	a = ask(&w, &w.a, CASE(GET_INFO), &m, fds, PACKET_FDS);
 	assert_int_equal(answer_code(&a), XSKD__CODE__INVALID_ARGUMENT);
 	answer_done(&a);
 }
@@ -366,6 +389,41 @@ static void what_is_granted_or_denied_leaves_a_line(void **state)
 	assert_string_equal(audited.result, "granted");
 	assert_string_equal(audited.subject, "b@net1");
 	assert_string_equal(audited.reason, "");
+}
+
+static void grant_nothing(struct peer *peer)
+{
+	struct answer a = ask_empty(peer, CASE(GRANT_LEASE));
+
+	answer_done(&a);
+}
+
+/* By process, and not by connection: or who opens many of those floods the log. */
+static void who_asks_the_same_again_is_counted(void **state)
+{
+	struct peer one = w.a, other = w.a;
+	unsigned int before = audited.n;
+
+	(void)state;
+	other.pid++;
+	for (unsigned int i = 0; i < 20; i++, one.conn++)
+		grant_nothing(&one);
+	assert_int_equal(audited.n - before, 1);
+	assert_string_equal(audited.again, "");
+	grant_nothing(&other);
+	assert_int_equal(audited.n - before, 2);
+	audit_flush(w.audit);
+	assert_int_equal(audited.n - before, 3);
+	assert_string_equal(audited.again, "19");
+	assert_string_equal(audited.call, "GrantLease");
+	/* Nobody asks for a while. */
+	audit_flush(w.audit);
+	assert_int_equal(audited.n - before, 3);
+	grant_nothing(&one);
+	assert_int_equal(audited.n - before, 4);
+	assert_string_equal(audited.again, "");
+	audit_flush(w.audit);
+	assert_int_equal(audited.n - before, 4);
 }
 
 /* ---- time ---- */
@@ -621,6 +679,7 @@ int main(void)
 		world_test(the_last_of_several_calls_counts),
 		world_test(the_id_comes_back),
 		world_test(decoding_has_a_budget),
+		world_test(what_a_pod_calls_needs_little_to_decode),
 		world_test(a_packet_full_of_what_a_client_needs_decodes),
 		world_test(fds_that_no_field_names_are_an_error),
 		world_test(each_place_is_named_once_and_there),
@@ -630,6 +689,7 @@ int main(void)
 		world_test(each_call_has_its_row),
 		world_test(the_fds_of_a_forbidden_call_are_closed),
 		world_test(what_is_granted_or_denied_leaves_a_line),
+		world_test(who_asks_the_same_again_is_counted),
 		world_test(a_call_whose_turn_comes_too_late_is_not_begun),
 		world_test(a_call_that_has_begun_is_not_late),
 		world_test(the_largest_reply_fits_a_packet),

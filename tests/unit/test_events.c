@@ -121,9 +121,9 @@ static void a_device_that_goes_loses_its_sockets(void **state)
 	fake_device_remove(w.eth_a);
 	core_link_gone(&w.core, nsid, w.eth_a->dev.ifindex);
 	assert_int_equal(told(&w.a, XSKD__EVENT_KIND__EVENT_SOCKET_LOST), 2);
-	assert_int_equal(w.told[1].sock, a.m->hand_off_socket->sockets[0]->id);
-	assert_int_equal(w.told[1].queue, 0);
-	assert_string_equal(w.told[1].container, "a");
+	assert_int_equal(w.told[0].sock, a.m->hand_off_socket->sockets[0]->id);
+	assert_int_equal(w.told[0].queue, 0);
+	assert_string_equal(w.told[0].container, "a");
 	assert_int_equal(w.core.socks.n, 0);
 	assert_int_equal(((struct program *)w.core.programs.at[0])->m->ifindex, 0);
 	answer_done(&a);
@@ -138,9 +138,9 @@ static void a_namespace_that_goes_ends_its_leases(void **state)
 	world_pods(&w);
 	assert_int_equal(watch(&w.admin), XSKD__CODE__OK);
 	assert_int_equal(netns_nsid(w.pod_b, &nsid), 0);
-	core_netns_gone(&w.core, nsid + 50);
+	core_netns_gone(&w.core, nsid + 50, UINT64_MAX);
 	assert_int_equal(w.core.leases.n, 2);
-	core_netns_gone(&w.core, nsid);
+	core_netns_gone(&w.core, nsid, UINT64_MAX);
 	assert_int_equal(w.core.leases.n, 1);
 	assert_int_equal(told(&w.admin, XSKD__EVENT_KIND__EVENT_LEASE_REVOKED), 1);
 	world_restart(&w); /* the state file went too */

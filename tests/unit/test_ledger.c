@@ -330,7 +330,7 @@ static void programs_come_in_pages(void **state)
 
 		p.id = i * 1000;
 		p.name = name;
-		assert_non_null(program_add(&w.core, message_clone(&p), 1, -1));
+		assert_non_null(program_add(&w.core, message_clone(&p), 1, -1, -1));
 	}
 	do {
 		struct answer a = ask(&w, &w.admin, CASE(LIST_PROGRAMS), &m, NULL, 0);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "keys.h"
 #include "tenant.h"
 
 static struct core core;
@@ -21,7 +22,7 @@ static int set_up(void **state)
 		.queued_bytes_per_netns = 1000,
 		.fds_per_netns = 10,
 	};
-	core.leases_by_netns = INDEX_INIT(lease_compare);
+	keys_init(&core);
 	tenants_init(&tenants, &core);
 	return 0;
 }
@@ -36,7 +37,7 @@ static int tear_down(void **state)
 /* A connection from a namespace without a lease, of a user of its own. */
 static struct tenant *join(uint64_t cookie, uid_t uid)
 {
-	const struct peer peer = { .cookie = cookie, .uid = uid };
+	const struct peer peer = { .cookie = cookie, .uid = uid, .stranger = true };
 	const char *why;
 
 	return tenant_join(&tenants, &peer, &why);
@@ -80,6 +81,33 @@ static void what_is_owed_counts_for_all_connections(void **state)
 	assert_false(tenant_may_call(&tenants, t));
 	assert_true(tenant_end(&tenants, t));
 	assert_true(tenant_may_call(&tenants, NULL)); /* administrators may */
+}
+
+static void what_is_not_closed_yet_counts_too(void **state)
+{
+	const struct peer peer = { .cookie = 1, .uid = 1, .stranger = true };
+	const struct peer admin = { .admin = true };
+	struct tenant *t = join(1, 1);
+
+	(void)state;
+	assert_ptr_equal(tenant_leaves(&tenants, &peer, PACKET_FDS - 1), t);
+	assert_true(tenant_may_call(&tenants, t));
+	assert_ptr_equal(tenant_leaves(&tenants, &peer, 2), t);
+	assert_false(tenant_may_call(&tenants, t));
+	assert_int_equal(core.metrics.limits[LIMIT_FDS_PER_NETNS], 1);
+	assert_false(tenant_rid(&tenants, t, 1));
+	assert_true(tenant_rid(&tenants, t, 1));
+	assert_true(tenant_may_call(&tenants, t));
+	/* Its connections may all have ended: it is known for as long as there is something left.
+	 */
+	tenant_leave(&tenants, t);
+	tenants_tick(&tenants);
+	assert_ptr_equal(join(1, 1), t);
+	tenant_leave(&tenants, t);
+	tenants_tick(&tenants);
+	assert_false(tenant_rid(&tenants, t, PACKET_FDS - 1));
+	assert_int_equal(tenants.by_key.n, 0);
+	assert_null(tenant_leaves(&tenants, &admin, 1000));
 }
 
 /* Serve one turn, which takes so long. */
@@ -156,6 +184,32 @@ static void who_goes_is_forgotten_when_nothing_is_left_of_him(void **state)
 	assert_int_equal(tenants.by_key.n, 0);
 }
 
+static void note_seen(void *arg, struct tenant *t)
+{
+	struct tenant ***at = arg;
+
+	*(*at)++ = t;
+	tenant_due(&tenants, t); /* is nothing new: it is being seen to */
+}
+
+static void who_is_due_is_seen_to_once(void **state)
+{
+	struct tenant *a = join(1, 1), *b = join(2, 2), *seen[4] = { NULL }, **at = seen;
+
+	(void)state;
+	tenant_due(&tenants, a);
+	tenant_due(&tenants, b);
+	tenant_due(&tenants, a);
+	tenant_leave(&tenants, a);
+	tenants_tick(&tenants);
+	assert_int_equal(tenants.by_key.n, 2); /* it is waited for */
+	tenants_see_to(&tenants, note_seen, &at);
+	assert_int_equal(at - seen, 2);
+	assert_ptr_not_equal(seen[0], seen[1]);
+	assert_null(tenants.due);
+	assert_int_equal(tenants.by_key.n, 1);
+}
+
 #define tenant_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -163,8 +217,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		tenant_test(who_has_no_lease_is_his_user),
 		tenant_test(what_is_owed_counts_for_all_connections),
+		tenant_test(what_is_not_closed_yet_counts_too),
 		tenant_test(turns_go_by_tenant_and_not_by_connection),
 		tenant_test(turns_go_by_time_and_not_by_packets),
+		tenant_test(who_is_due_is_seen_to_once),
 		tenant_test(who_goes_is_forgotten_when_nothing_is_left_of_him),
 	};
 

@@ -82,7 +82,7 @@ static void assert_nothing_left(void)
 	char *left;
 
 	while (w.core.leases.n)
-		core_netns_gone(&w.core, ((struct lease *)w.core.leases.at[0])->nsid);
+		core_netns_gone(&w.core, ((struct lease *)w.core.leases.at[0])->nsid, UINT64_MAX);
 	left = world_print(&w);
 	assert_null(strstr(left, "program "));
 	assert_null(strstr(left, "file "));
@@ -139,10 +139,10 @@ static void it_goes_with_the_namespace_of_its_last_lease(void **state)
 {
 	(void)state;
 	shared();
-	core_netns_gone(&w.core, nsid_of("a"));
+	core_netns_gone(&w.core, nsid_of("a"), UINT64_MAX);
 	world_sweep(&w);
 	assert_int_equal(w.core.programs.n, 1);
-	core_netns_gone(&w.core, nsid_of("b"));
+	core_netns_gone(&w.core, nsid_of("b"), UINT64_MAX);
 	assert_int_equal(w.core.programs.n, 1);
 	world_sweep(&w);
 	assert_nothing_left();
@@ -411,7 +411,7 @@ static void a_sweep_that_is_not_run_changes_nothing(void **state)
 
 	(void)state;
 	expire(id);
-	sweep = sweep_new(&w.core, true);
+	sweep = sweep_new(&w.core, SWEEP_ALL);
 	assert_non_null(sweep);
 	assert_int_equal(grant_code(w.pod_a, "a", "net1", "host0", QUEUES(1)), XSKD__CODE__OK);
 	assert_int_equal(leases_of(id), 0);
@@ -419,6 +419,28 @@ static void a_sweep_that_is_not_run_changes_nothing(void **state)
 	assert_int_equal(leases_of(id), 1);
 	assert_int_equal(revoked("a", ""), 1);
 	assert_nothing_left();
+}
+
+/* A pod may ask for it, and what it waits for then are its own workers. */
+static void a_look_at_sockets_leaves_programs_alone_and_is_not_due_again(void **state)
+{
+	uint32_t id = world_load_transient(&w, fake_netns_home(), "host0");
+	struct sweep *sweep;
+	struct answer a;
+
+	(void)state;
+	world_load(&w, w.pod_a, "eth0");
+	world_grant(&w, w.pod_a, "a", "eth0", NULL, NULL, 0);
+	a = world_handoff(&w, &w.a, QUEUES(0), false);
+	expire(id);
+	memset(&w.core.swept, 0, sizeof(w.core.swept));
+	assert_true(sweep_due(&w.core));
+	sweep = sweep_new(&w.core, SWEEP_SOCKETS);
+	assert_non_null(sweep);
+	assert_false(sweep_due(&w.core)); /* already now, and not when it has ended */
+	assert_false(program_find(&w.core, id)->leaving);
+	sweep_free(sweep);
+	answer_done(&a);
 }
 
 int main(void)
@@ -442,6 +464,7 @@ int main(void)
 		world_test(a_map_that_is_being_given_keeps_it_until_the_sweep),
 		world_test(what_cannot_be_removed_is_removed_by_a_sweep),
 		world_test(a_sweep_that_is_not_run_changes_nothing),
+		world_test(a_look_at_sockets_leaves_programs_alone_and_is_not_due_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,12 +44,12 @@ static void must(bool good, const char *what)
 void __wrap_log_fields(enum log_level level, const char *message, const struct log_field *fields,
 		       size_t n)
 {
-	char *const out[] = { audited.call, audited.result, audited.subject, audited.peer,
-			      audited.reason };
-	const size_t size[] = { sizeof(audited.call), sizeof(audited.result),
+	char *const out[] = { audited.call, audited.result, audited.subject,
+			      audited.peer, audited.reason, audited.again };
+	const size_t size[] = { sizeof(audited.call),    sizeof(audited.result),
 				sizeof(audited.subject), sizeof(audited.peer),
-				sizeof(audited.reason) };
-	const char *const keys[] = { "call", "result", "subject", "peer", "reason" };
+				sizeof(audited.reason),  sizeof(audited.again) };
+	const char *const keys[] = { "call", "result", "subject", "peer", "reason", "again" };
 
 	(void)level;
 	if (strcmp(message, "audit") != 0)
@@ -99,15 +99,29 @@ static void deliver(void *arg, const struct watcher *to, const Xskd__Event *even
 		w->gone = conn;
 }
 
-static void reap(void *arg, struct fdset *fds)
+static void reap(void *arg, struct fdset *fds, const struct peer *from)
 {
 	(void)arg;
+	(void)from;
 	fdset_done(fds);
+}
+
+static void unmap(void *arg, void *area, size_t size)
+{
+	(void)arg;
+	(void)size;
+	fake_unmap(area);
 }
 
 static void look(void *arg)
 {
 	(void)arg; /* tests call world_sweep() */
+}
+
+static bool hear(void *arg)
+{
+	(void)arg;
+	return true;
 }
 
 static bool connected(void *arg, uint64_t cookie)
@@ -126,13 +140,26 @@ static void forget(void *arg, uint64_t sock, uint64_t umem)
 		(void)!store_forget(&w->core, sock);
 }
 
+static void unfile(void *arg, const char *name)
+{
+	struct world *w = arg;
+
+	(void)!state_remove(&w->core.state, STATE_LEASES, name);
+}
+
+static bool unfiling(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return false;
+}
+
 struct peer world_peer(struct world *w, int netns, bool admin)
 {
 	return (struct peer){
 		.admin = admin,
 		.pid = 4711,
 		.uid = admin ? 0 : 65534,
-		.gid = admin ? 0 : 65534,
 		.cookie = fake_netns_cookie(netns),
 		.conn = ++w->last_conn,
 		.sock = netns, /* see fake_kernel.h */
@@ -165,9 +192,14 @@ static void start_core(struct world *w)
 	core_init(&w->core, "/nowhere", &limits, &state, w->audit);
 	w->core.deliver = deliver;
 	w->core.reap = reap;
+	w->core.unmap = unmap;
 	w->core.look = look;
+	w->core.refill = look;
+	w->core.hear = hear;
 	w->core.connected = connected;
 	w->core.forget = forget;
+	w->core.unfile = unfile;
+	w->core.unfiling = unfiling;
 	w->core.arg = w;
 	w->core.features = (struct xsk_features){ .full_handoff = true,
 						  .bind_to_device = true,
@@ -470,7 +502,7 @@ struct answer world_handoff(struct world *w, const struct peer *peer, const uint
 
 void world_sweep(struct world *w)
 {
-	struct sweep *sweep = sweep_new(&w->core, true);
+	struct sweep *sweep = sweep_new(&w->core, SWEEP_ALL);
 
 	if (!sweep)
 		return;
@@ -503,7 +535,7 @@ static void print_program(FILE *out, const struct world *w, const struct program
 static void print_lease(FILE *out, const struct world *w, const struct lease *l)
 {
 	fprintf(out, "lease of '%s' on '%s' (%s of %s): mode %d, all %d, program %d, up %d, queues",
-		l->m->container, l->m->interface, l->m->device, place(w, lease_inode(&w->core, l)),
+		l->m->container, l->m->interface, l->m->device, place(w, l->device_inode),
 		(int)l->m->mode, l->m->all_queues, program_find(&w->core, l->m->program_id) != NULL,
 		l->m->link_up);
 	for (size_t i = 0; i < l->m->n_queues; i++)

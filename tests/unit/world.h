@@ -37,7 +37,7 @@ struct told {
 /* The last line of the audit. */
 struct audited {
 	unsigned int n; /* how many there were */
-	char call[32], result[16], subject[192], peer[16], reason[704];
+	char call[32], result[16], subject[192], peer[16], reason[704], again[16];
 };
 
 struct world {
