@@ -136,6 +136,7 @@ if [[ $sanitize == no ]]; then
         [[ ! -f $t || ! -x $t ]] || one "valgrind: ${t##*/}" memcheck "$t"
     done
     one "deploy/demo.sh" deploy/demo.sh --packets 20000 --build "$build"
+    tap "bench/test_figures.py" env XSKD_BUILD="$build" /usr/bin/python3 tests/bench/test_figures.py
     one "tests/bench/run.sh --smoke" tests/bench/run.sh --smoke "$build"
 else
     make_build "$build-gcc-asan" gcc "${sanitizers[@]}"

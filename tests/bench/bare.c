@@ -23,14 +23,15 @@ enum { FILL, COMPLETION, RX, TX };
  * by reading, which first looks in vain for neighbours that are ready: a fifth slower than by
  * writing.
  */
-static void make_umem(struct bare *b, bool memfd)
+static void make_umem(struct bare *b, enum bare_memory memory)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 
 	b->memfd = -1;
-	if (memfd) {
+	if (memory != BARE_ANON) {
 		flags = MAP_SHARED;
-		b->memfd = memfd_create("bare", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		b->memfd = memfd_create("bare", MFD_CLOEXEC | MFD_ALLOW_SEALING |
+							(memory == BARE_HUGE ? MFD_HUGETLB : 0));
 		CHECK(b->memfd >= 0 && fallocate(b->memfd, 0, 0, (off_t)b->size) == 0);
 		CHECK(fcntl(b->memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
 	}
@@ -111,33 +112,68 @@ static void make_rings(struct bare *b)
 }
 
 /*
- * Queues are taken in turn, so that the last holder of this one is long gone: no waiting for EBUSY.
+ * Queues are taken in turn, so that the last holder of this one is long gone: no waiting for EBUSY,
+ * unless some other process holds up the machine.
  */
-static void bind_to(const struct bare *b, uint32_t ifindex, uint32_t queue)
+static void bind_to(const struct bare *b, const struct bare *first, uint32_t ifindex,
+		    uint32_t queue)
 {
 	const struct sockaddr_xdp addr = {
 		.sxdp_family = AF_XDP,
-		.sxdp_flags = XDP_USE_NEED_WAKEUP,
+		.sxdp_flags = first ? XDP_SHARED_UMEM : XDP_USE_NEED_WAKEUP,
+		.sxdp_shared_umem_fd = first ? (uint32_t)first->fd : 0,
 		.sxdp_ifindex = ifindex,
 		.sxdp_queue_id = queue,
 	};
 
-	CHECK(bind(b->fd, (const struct sockaddr *)&addr, sizeof(addr)) == 0);
+	for (int tries = 0; bind(b->fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0;
+	     tries++) {
+		CHECK(errno == EBUSY && tries < 2000);
+		sleep_us(2000);
+	}
 }
 
-void bare_open(struct bare *b, const struct pod *pod, uint32_t ifindex, uint32_t queue, size_t size,
-	       bool memfd)
+static void make_socket(struct bare *b, const struct pod *pod)
 {
-	memset(b, 0, sizeof(*b));
-	b->size = size;
-	make_umem(b, memfd);
 	pod_enter(pod);
 	b->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	pod_leave(pod);
 	CHECK(b->fd >= 0);
+}
+
+void bare_open(struct bare *b, const struct pod *pod, uint32_t ifindex, uint32_t queue, size_t size,
+	       enum bare_memory memory)
+{
+	memset(b, 0, sizeof(*b));
+	b->size = size;
+	make_umem(b, memory);
+	make_socket(b, pod);
 	register_umem(b);
 	make_rings(b);
-	bind_to(b, ifindex, queue);
+	bind_to(b, NULL, ifindex, queue);
+}
+
+void bare_share(struct bare *b, const struct bare *first, const struct pod *pod, uint32_t ifindex,
+		uint32_t queue)
+{
+	memset(b, 0, sizeof(*b));
+	b->shares = true;
+	b->umem = first->umem;
+	b->size = first->size;
+	b->memfd = -1;
+	make_socket(b, pod);
+	make_rings(b);
+	bind_to(b, first, ifindex, queue);
+}
+
+void bare_fill(struct bare *b, uint32_t first)
+{
+	uint32_t at;
+
+	CHECK(xsk_ring_prod__reserve(&b->fill, BARE_RING, &at) == BARE_RING);
+	for (uint32_t i = 0; i < BARE_RING; i++)
+		*xsk_ring_prod__fill_addr(&b->fill, at + i) = (uint64_t)(first + i) * BARE_FRAME;
+	xsk_ring_prod__submit(&b->fill, BARE_RING);
 }
 
 void bare_insert(const struct bare *b, int map, uint32_t queue)
@@ -149,7 +185,8 @@ void bare_close(struct bare *b)
 {
 	for (int i = FILL; i <= TX; i++)
 		CHECK(munmap(b->map[i].at, b->map[i].size) == 0);
-	CHECK(munmap(b->umem, b->size) == 0);
+	if (!b->shares)
+		CHECK(munmap(b->umem, b->size) == 0);
 	close(b->fd);
 	if (b->memfd >= 0)
 		close(b->memfd);

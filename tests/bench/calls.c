@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * GetInfo, GetXskMap: round trips on a connection that is open, and a whole visit. The client is
- * libxskd as an application uses it; its floor are two processes that only read and write.
+ * Calls that wait for nothing: round trips on a connection that is open, and a whole visit. The
+ * client is libxskd as an application uses it; its floor are two processes that only read and
+ * write, and for a lease, which has to outlive the daemon, a file.
  */
 #include <stdio.h>
 #include <unistd.h>
@@ -10,11 +11,14 @@
 #include "rows.h"
 #include "world.h"
 
-#define WARM  20
-#define TIMED 100
+#define WARM   20
+#define TIMED  100
+#define QUEUES 4
+
+#define WARM_TARGET "<=1.2x p99<=1.25x"
 
 static struct {
-	struct floor ping, visit;
+	struct floor ping, visit, keep;
 	struct daemon daemon;
 	struct pod pod;
 	struct xskd *admin, *client;
@@ -37,6 +41,12 @@ static void visit(void)
 
 	floor_call(sock, true);
 	close(sock);
+}
+
+static void keep(void)
+{
+	floor_keep(w.keep.sock, w.pod.netns);
+	floor_call(w.keep.sock, false);
 }
 
 static void get_info(void)
@@ -67,6 +77,65 @@ static void get_map_pod(void)
 	get_map_of(w.client);
 }
 
+static void get_stats(void)
+{
+	struct xskd_queue_stats *stats;
+	size_t n;
+
+	must(w.client, xskd_get_stats(w.client, "eth0", 0, &stats, &n), "GetStats");
+	CHECK(n == QUEUES);
+	xskd_free(stats);
+}
+
+static void list_leases(void)
+{
+	struct xskd_lease *leases;
+	size_t n;
+
+	must(w.client, xskd_list_leases(w.client, &leases, &n), "ListLeases");
+	CHECK(n == 1);
+	xskd_free(leases);
+}
+
+static void list_sockets(void)
+{
+	struct xskd_held_socket *sockets;
+	size_t n;
+
+	must(w.client, xskd_list_sockets(w.client, &sockets, &n), "ListSockets");
+	CHECK(n == 0);
+	xskd_free(sockets);
+}
+
+static void get_program(void)
+{
+	struct xskd_program program;
+
+	must(w.admin, xskd_get_program(w.admin, w.program, NULL, 0, &program), "GetProgram");
+}
+
+static void list_programs(void)
+{
+	struct xskd_program *programs;
+	size_t n;
+
+	must(w.admin, xskd_list_programs(w.admin, &programs, &n), "ListPrograms");
+	CHECK(n == 1);
+	xskd_free(programs);
+}
+
+/* A queue of the device's other end, for it is here. */
+static void grant_and_revoke(void)
+{
+	static const uint32_t queue = 1;
+	const struct xskd_lease_opts opts =
+		XSKD_OPTS(xskd_lease_opts, .device = "veth0", .queues = &queue, .n_queues = 1);
+
+	must(w.admin, xskd_grant_lease(w.admin, "other", "net0", w.pod.netns, &opts, NULL),
+	     "GrantLease");
+	must(w.admin, xskd_revoke_lease(w.admin, "other", NULL, NULL), "RevokeLease");
+}
+
 /* The thread is in the pod's namespace: the connection has to be the pod's. */
 static void pod_visit(void)
 {
@@ -83,11 +152,18 @@ static const struct variant {
 } variants[] = {
 	{ "ping", NULL, NULL, ping },
 	{ "GetInfo", "ping", NULL, get_info },
+	{ "GetStats", "ping", NULL, get_stats },
+	{ "GetProgram", "ping", NULL, get_program },
+	{ "ListLeases", "ping", NULL, list_leases },
+	{ "ListSockets", "ping", NULL, list_sockets },
+	{ "ListPrograms", "ping", NULL, list_programs },
 	{ "ping + fd", NULL, NULL, ping_fd },
-	{ "GetXskMap, admin", "ping + fd", "<=1.35x", get_map_admin },
-	{ "GetXskMap, pod", "ping + fd", "<=1.35x", get_map_pod },
+	{ "GetXskMap, admin", "ping + fd", WARM_TARGET, get_map_admin },
+	{ "GetXskMap, pod", "ping + fd", WARM_TARGET, get_map_pod },
 	{ "connect + ping + fd + close", NULL, NULL, visit },
-	{ "connect + GetXskMap + close", "connect + ping + fd + close", NULL, pod_visit },
+	{ "connect + GetXskMap + close", "connect + ping + fd + close", "<=1.15x", pod_visit },
+	{ "keep a file + remove it", NULL, NULL, keep },
+	{ "GrantLease + RevokeLease", "keep a file + remove it", NULL, grant_and_revoke },
 };
 
 #define N_VARIANTS (sizeof(variants) / sizeof(*variants))
@@ -136,7 +212,7 @@ void bench_calls(const struct setting *set)
 
 	pin_to(CPU_SERVER);
 	pod_make(&w.pod);
-	device_make(&w.pod, "veth0", "eth0", 4);
+	device_make(&w.pod, "veth0", "eth0", QUEUES);
 	daemon_start(&w.daemon, set, "calls");
 	w.admin = here_open(&w.daemon);
 	w.program = pod_serve(&w.pod, w.admin, "eth0");
@@ -146,6 +222,9 @@ void bench_calls(const struct setting *set)
 	snprintf(path, sizeof(path), "%s/visit.sock", set->dir);
 	floor_start(&w.visit, FLOOR_CONNECT, path, map);
 
+	snprintf(path, sizeof(path), "%s/keep", set->dir);
+	floor_start(&w.keep, FLOOR_KEEP, path, -1);
+
 	pod_enter(&w.pod);
 	measure(false, set->us * 0.7);
 	measure(true, set->us * 0.3);
@@ -153,6 +232,7 @@ void bench_calls(const struct setting *set)
 
 	floor_stop(&w.ping);
 	floor_stop(&w.visit);
+	floor_stop(&w.keep);
 	xskd_close(w.client);
 	xskd_close(w.admin);
 	daemon_stop(&w.daemon);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "floor.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -43,7 +44,8 @@ static ssize_t send_fd(int sock, uint8_t *buf, size_t len, int fd)
 	return sendmsg(sock, &msg, MSG_NOSIGNAL);
 }
 
-static int receive_fd(int sock, uint8_t *buf, size_t len)
+/* @got: as recvmsg() answers. Return: the fd, or -1 where the packet had none. */
+static int take_fd(int sock, uint8_t *buf, size_t len, ssize_t *got)
 {
 	union control control;
 	struct iovec iov = { buf, len };
@@ -56,10 +58,19 @@ static int receive_fd(int sock, uint8_t *buf, size_t len)
 	struct cmsghdr *c;
 	int fd = -1;
 
-	CHECK(recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) == PACKET);
+	*got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	c = CMSG_FIRSTHDR(&msg);
-	CHECK(c && c->cmsg_type == SCM_RIGHTS);
-	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+static int receive_fd(int sock, uint8_t *buf, size_t len)
+{
+	ssize_t got;
+	int fd = take_fd(sock, buf, len, &got);
+
+	CHECK(got == PACKET && fd >= 0);
 	return fd;
 }
 
@@ -78,6 +89,31 @@ static bool answer(int sock, int fd)
 	else
 		n = write(sock, buf, (size_t)n);
 	return n > 0;
+}
+
+/*
+ * What a daemon does at the least that is to know of something after it was killed: with an fd
+ * comes what is to be kept, and without one it is forgotten.
+ */
+static bool keep(int sock, const char *path)
+{
+	uint8_t buf[PACKET] = { 0 };
+	char aside[112];
+	ssize_t got;
+	int file, fd = take_fd(sock, buf, sizeof(buf), &got);
+
+	if (got <= 0)
+		return false;
+	if (fd < 0) {
+		CHECK(unlink(path) == 0);
+		return write(sock, buf, PACKET) > 0;
+	}
+	close(fd);
+	snprintf(aside, sizeof(aside), "%s.new", path);
+	file = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	CHECK(file >= 0 && write(file, buf, PACKET) == PACKET && close(file) == 0);
+	CHECK(rename(aside, path) == 0);
+	return write(sock, buf, PACKET) > 0;
 }
 
 static void serve_connects(int listener, int fd)
@@ -134,7 +170,7 @@ void floor_start(struct floor *f, enum floor_kind kind, const char *path, int fd
 	int pair[2] = { -1, -1 };
 
 	memset(f, 0, sizeof(*f));
-	if (kind == FLOOR_PING) {
+	if (kind == FLOOR_PING || kind == FLOOR_KEEP) {
 		CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	} else {
 		snprintf(f->path, sizeof(f->path), "%s", path);
@@ -150,7 +186,7 @@ void floor_start(struct floor *f, enum floor_kind kind, const char *path, int fd
 			serve_connects(pair[1], fd);
 		if (kind == FLOOR_EPOLL)
 			serve_many(pair[1], fd);
-		while (answer(pair[1], fd))
+		while (kind == FLOOR_KEEP ? keep(pair[1], path) : answer(pair[1], fd))
 			;
 		_exit(0);
 	}
@@ -188,4 +224,12 @@ void floor_call(int sock, bool with_fd)
 		close(receive_fd(sock, buf, sizeof(buf)));
 	else
 		CHECK(read(sock, buf, sizeof(buf)) == PACKET);
+}
+
+void floor_keep(int sock, int fd)
+{
+	uint8_t buf[PACKET] = { 0 };
+
+	CHECK(send_fd(sock, buf, sizeof(buf), fd) == PACKET);
+	CHECK(read(sock, buf, sizeof(buf)) == PACKET);
 }

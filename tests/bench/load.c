@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * LoadProgram and UnloadProgram against bare libbpf, which opens, loads, attaches and pins the same
- * object. Wall time is mostly the kernel's wait for a grace period; what xskd adds shows in CPU
- * time, which is that of client and daemon together.
+ * LoadProgram of a new program and UnloadProgram, against the system calls that this takes, and
+ * beside bare libbpf, which opens, loads, attaches and pins the same object. Wall time is mostly
+ * the kernel's wait for a grace period; what xskd adds shows in CPU time, which is that of client
+ * and daemon together.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "rows.h"
 #include "world.h"
 #include "xsk_redirect.skel.h"
@@ -78,6 +80,23 @@ static void bare_unload(void)
 	CHECK(rmdir(w.pins) == 0);
 }
 
+static int raw_link;
+
+static void raw_load(void)
+{
+	int map = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "raw", 4, 4, QUEUES, NULL);
+	int prog = attach_redirect(map);
+
+	raw_link = attach_link(prog, w.ifindex);
+	close(prog);
+	close(map);
+}
+
+static void raw_unload(void)
+{
+	attach_end(raw_link);
+}
+
 static void our_load(void)
 {
 	const struct xskd_load_opts opts = XSKD_OPTS(xskd_load_opts, .mode = XSKD_XDP_NATIVE);
@@ -128,14 +147,19 @@ static void timed(void (*fn)(void), struct row *wall, struct row *cpu, struct ro
 
 void bench_load(const struct setting *set)
 {
-	struct row *bare_wall = row("libbpf load + attach + pin", "us", NULL, NULL);
+	struct row *raw = row("map + program + link", "us", NULL, NULL);
+	struct row *raw_cpu = row("map + program + link, CPU", "us", NULL, NULL);
+	struct row *raw_end = row("detach", "us", NULL, NULL);
+	struct row *raw_end_cpu = row("detach, CPU", "us", NULL, NULL);
+	struct row *bare_wall =
+		row("libbpf load + attach + pin", "us", "map + program + link", NULL);
 	struct row *bare_cpu = row("libbpf load + attach + pin, CPU", "us", NULL, NULL);
-	struct row *wall = row("LoadProgram", "us", "libbpf load + attach + pin", "<=1.1x");
+	struct row *wall = row("LoadProgram", "us", "map + program + link", "<=1.05x");
 	struct row *cpu =
 		row("LoadProgram, CPU", "us", "libbpf load + attach + pin, CPU", "<=1.3x");
 	struct row *bare_end = row("remove the pins", "us", NULL, NULL);
 	struct row *bare_end_cpu = row("remove the pins, CPU", "us", NULL, NULL);
-	struct row *end = row("UnloadProgram", "us", "remove the pins", NULL);
+	struct row *end = row("UnloadProgram", "us", "detach", NULL);
 	struct row *end_cpu = row("UnloadProgram, CPU", "us", "remove the pins, CPU", NULL);
 	struct row *bare_gone = row("remove the pins, until detached", "us", NULL, NULL);
 	struct row *gone =
@@ -148,7 +172,7 @@ void bench_load(const struct setting *set)
 	device_make(&w.pod, "veth0", "eth0", QUEUES);
 	w.ifindex = if_nametoindex("veth0");
 	snprintf(w.pins, sizeof(w.pins), "%s/bpf/bare", set->dir);
-	daemon_start(&w.daemon, set, "load");
+	daemon_start_pool(&w.daemon, set, "load", 0);
 	w.admin = here_open(&w.daemon);
 
 	/* libbpf asks the kernel what it can do once for each process: not part of any sample. */
@@ -159,6 +183,8 @@ void bench_load(const struct setting *set)
 	our_unload();
 	wait_detached();
 	for (r = rounds_for(set->us); rounds(&r);) {
+		timed(raw_load, raw, raw_cpu, NULL);
+		timed(raw_unload, raw_end, raw_end_cpu, NULL);
 		timed(bare_load, bare_wall, bare_cpu, NULL);
 		timed(bare_unload, bare_end, bare_end_cpu, bare_gone);
 		timed(our_load, wall, cpu, NULL);

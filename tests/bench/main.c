@@ -17,11 +17,20 @@ static const struct {
 	void (*run)(const struct setting *set);
 	bool rows; /* or it is strace that prints */
 } sections[] = {
-	{ "calls", bench_calls, true },     { "crowd", bench_crowd, true },
-	{ "handoff", bench_handoff, true }, { "syscalls", bench_syscalls, false },
-	{ "load", bench_load, true },       { "packets", bench_packets, true },
-	{ "cni", bench_cni, true },         { "memory", bench_memory, true },
+	{ "calls", bench_calls, true },
+	{ "crowd", bench_crowd, true },
+	{ "handoff", bench_handoff, true },
+	{ "syscalls", bench_syscalls, false },
+	{ "load", bench_load, true },
+	{ "pool", bench_pool, true },
+	{ "bystander", bench_bystander, true },
+	{ "neighbour", bench_neighbour, true },
+	{ "packets", bench_packets, true },
+	{ "queues", bench_queues, true },
+	{ "cni", bench_cni, true },
+	{ "memory", bench_memory, true },
 	{ "hostile", bench_hostile, true },
+	{ "scale", bench_scale, true },
 };
 
 /* For a thousand connections, here and, as it is inherited, in the daemon. */

@@ -8,22 +8,16 @@
  * the way from the veth to the socket that is measured. That runs in softirq on the sender's CPU;
  * the receiver has the other.
  */
-#include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/ip.h>
-#include <linux/udp.h>
 #include <net/if.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "bare.h"
+#include "receiver.h"
 #include "rows.h"
 #include "world.h"
 
-#define FRAME 60
 #define BURST 100000
 #define SIZE  (8 << 20)
 
@@ -33,12 +27,10 @@
 /* For a pair of bursts that counts; half as long if none has to be repeated. */
 #define PAIR_US 250000
 
-/* One way from the sender to a socket; the rings and the UMEM are somebody's below. */
+/* One way from the sender to a socket. */
 struct way {
 	int sender; /* a program that sends what it is given out of the veth */
-	struct xsk_ring_prod *fill;
-	struct xsk_ring_cons *rx;
-	void *umem;
+	struct receiver to;
 	struct row *rate, *lost;
 };
 
@@ -46,28 +38,7 @@ struct result {
 	double rate, lost;
 };
 
-struct burst {
-	int sender;
-	atomic_bool over;
-};
-
 static unsigned char frame[FRAME];
-static volatile uint64_t read_bytes; /* so that reading packets is not optimised away */
-
-static void make_frame(void)
-{
-	struct ethhdr eth = { .h_dest = { 2, 0, 0, 0, 0, 2 },
-			      .h_source = { 2, 0, 0, 0, 0, 1 },
-			      .h_proto = htons(ETH_P_IP) };
-	struct iphdr ip = { .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP };
-	struct udphdr udp = { .source = htons(9), .dest = htons(9) };
-
-	ip.tot_len = htons(FRAME - sizeof(eth));
-	udp.len = htons(FRAME - sizeof(eth) - sizeof(ip));
-	memcpy(frame, &eth, sizeof(eth));
-	memcpy(frame + sizeof(eth), &ip, sizeof(ip));
-	memcpy(frame + sizeof(eth) + sizeof(ip), &udp, sizeof(udp));
-}
 
 /* return bpf_redirect(ifindex, 0); */
 static int load_sender(const char *device)
@@ -87,90 +58,29 @@ static int load_sender(const char *device)
 	return fd;
 }
 
-static void *send_burst(void *arg)
+static void send_burst(void *arg)
 {
-	struct burst *b = arg;
+	const struct way *way = arg;
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame),
 		    .repeat = BURST, .batch_size = 64, .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
 
-	pin_to(CPU_SERVER);
-	CHECK(bpf_prog_test_run_opts(b->sender, &opts) == 0);
-	atomic_store(&b->over, true);
-	return NULL;
+	CHECK(bpf_prog_test_run_opts(way->sender, &opts) == 0);
 }
 
-/* Looks into each packet, as an application does: what is paid for is paid by that. */
-static uint32_t receive(const struct way *way)
+static struct result burst(struct way *way)
 {
-	uint32_t from = 0, to = 0;
-	uint32_t n = xsk_ring_cons__peek(way->rx, 64, &from);
-	uint64_t sum = 0;
+	struct taken t = receivers_burst(&way->to, 1, send_burst, way);
 
-	if (!n)
-		return 0;
-	/* The kernel tells of packets first and of the places in the fill ring right after. */
-	while (!xsk_ring_prod__reserve(way->fill, n, &to))
-		;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct xdp_desc *desc = xsk_ring_cons__rx_desc(way->rx, from + i);
-		const unsigned char *data = xsk_umem__get_data(way->umem, desc->addr);
-
-		sum += data[12];
-		*xsk_ring_prod__fill_addr(way->fill, to + i) =
-			desc->addr & ~(uint64_t)(BARE_FRAME - 1);
-	}
-	xsk_ring_prod__submit(way->fill, n);
-	xsk_ring_cons__release(way->rx, n);
-	read_bytes += sum;
-	return n;
-}
-
-/*
- * The time is from the first packets to the last ones here: how the sender starts and ends, which
- * takes the kernel some grace periods, is not of interest.
- */
-static struct result burst(const struct way *way)
-{
-	struct burst b = { .sender = way->sender };
-	double first = 0, last = 0;
-	uint64_t received = 0;
-	pthread_t thread;
-	bool over;
-
-	CHECK(pthread_create(&thread, NULL, send_burst, &b) == 0);
-	do {
-		uint32_t n;
-
-		over = atomic_load_explicit(&b.over, memory_order_acquire);
-		n = receive(way);
-		if (!n)
-			continue;
-		last = now_us();
-		if (!received)
-			first = last;
-		received += n;
-	} while (!over);
-	CHECK(pthread_join(thread, NULL) == 0);
-	CHECK(last > first);
-	return (struct result){ .rate = (double)received / (last - first),
-				.lost = 100.0 * (BURST - (double)received) / BURST };
-}
-
-static void fill(struct bare *b)
-{
-	uint32_t at;
-
-	CHECK(xsk_ring_prod__reserve(&b->fill, BARE_RING, &at) == BARE_RING);
-	for (uint32_t i = 0; i < BARE_RING; i++)
-		*xsk_ring_prod__fill_addr(&b->fill, at + i) = (uint64_t)i * BARE_FRAME;
-	xsk_ring_prod__submit(&b->fill, BARE_RING);
+	/* Where this process did not run before all was over, there is no rate. */
+	return (struct result){ .rate = t.us > 0 ? (double)t.packets / t.us : 0,
+				.lost = 100.0 * (BURST - (double)t.packets) / BURST };
 }
 
 /*
  * One burst each. @must_count: take it whatever was lost. Return: whether it counted. What was lost
  * counts always.
  */
-static bool pair(const struct way *ways, unsigned int first, bool must_count)
+static bool pair(struct way *ways, unsigned int first, bool must_count)
 {
 	struct result result[2];
 
@@ -178,6 +88,8 @@ static bool pair(const struct way *ways, unsigned int first, bool must_count)
 		result[(first + i) % 2] = burst(&ways[(first + i) % 2]);
 	for (unsigned int i = 0; i < 2; i++)
 		row_add(ways[i].lost, result[i].lost);
+	if (result[0].rate <= 0 || result[1].rate <= 0)
+		return false;
 	if (!must_count && (result[0].lost > LOST_MOST || result[1].lost > LOST_MOST))
 		return false;
 	for (unsigned int i = 0; i < 2; i++)
@@ -186,7 +98,7 @@ static bool pair(const struct way *ways, unsigned int first, bool must_count)
 }
 
 /* As many pairs in each fifth, or a fifth of the samples would not be one of the time. */
-static void pairs(const struct way *ways, double us)
+static void pairs(struct way *ways, double us)
 {
 	const double until = now_us() + us;
 	const unsigned int wanted = 1 + (unsigned int)(us / PAIR_US);
@@ -209,17 +121,17 @@ static void bursts(struct xskd *client, const struct pod *pod, const int *map, s
 	pod_enter(pod);
 	ifindex = if_nametoindex("eth1");
 	pod_leave(pod);
-	bare_open(&b, pod, ifindex, queue, SIZE, false);
+	bare_open(&b, pod, ifindex, queue, SIZE, BARE_ANON);
 	bare_insert(&b, *map, queue);
-	fill(&b);
-	ways[0].fill = &b.fill;
-	ways[0].rx = &b.rx;
-	ways[0].umem = b.umem;
+	bare_fill(&b, 0);
+	ways[0].to.fill = &b.fill;
+	ways[0].to.rx = &b.rx;
+	ways[0].to.umem = b.umem;
 	must(client, xskd_hand_off(client, "eth0", &opts, &h), "HandOffSocket");
 	CHECK(xskd_fill(h) == BARE_RING);
-	ways[1].fill = &h->sockets[0].fill;
-	ways[1].rx = &h->sockets[0].rx;
-	ways[1].umem = h->umem;
+	ways[1].to.fill = &h->sockets[0].fill;
+	ways[1].to.rx = &h->sockets[0].rx;
+	ways[1].to.umem = h->umem;
 	pairs(ways, us);
 	xskd_handoff_free(h);
 	bare_close(&b);
@@ -241,7 +153,7 @@ void bench_packets(const struct setting *set)
 	uint32_t program;
 	int map;
 
-	make_frame();
+	frame_make(frame);
 	pin_to(CPU_CLIENT);
 	pod_make(&pod);
 	device_make(&pod, "veth0", "eth0", 1);

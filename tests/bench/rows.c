@@ -3,14 +3,16 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_MAX 64
+#define ROWS_MAX 256
+#define ENOUGH   100 /* samples of a fifth, for a p99 of it */
 
 struct row {
-	char name[64], base[64], unit[16], target[16];
+	char name[64], base[64], unit[16], target[32];
 	double *sample;
 	size_t n, room;
 };
@@ -144,11 +146,22 @@ static double p99(const struct row *r)
 	size_t fifth = r->n / FIFTHS;
 	double of[FIFTHS];
 
-	if (fifth < 100)
+	if (fifth < ENOUGH)
 		return quantile(r->sample, r->n, 0.99);
 	for (size_t f = 0; f < FIFTHS; f++)
 		of[f] = quantile(r->sample + f * fifth, fifth, 0.99);
 	return quantile(of, FIFTHS, 0.5);
+}
+
+void row_note(const char *form, ...)
+{
+	va_list args;
+
+	va_start(args, form);
+	printf("# ");
+	vprintf(form, args);
+	printf("\n");
+	va_end(args);
 }
 
 void rows_print(void)
@@ -164,7 +177,10 @@ void rows_print(void)
 		for (size_t f = 0; f < FIFTHS; f++)
 			printf("\t%.3f", fifth ? quantile(r->sample + f * fifth, fifth, 0.5)
 					       : quantile(r->sample, r->n, 0.5));
-		printf("\t%s\t%zu\n", r->target, r->n);
+		printf("\t%s\t%zu", r->target, r->n);
+		for (size_t f = 0; fifth >= ENOUGH && f < FIFTHS; f++)
+			printf("\t%.3f", quantile(r->sample + f * fifth, fifth, 0.99));
+		printf("\n");
 		free(r->sample);
 	}
 	n_rows = 0;

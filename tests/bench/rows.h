@@ -4,11 +4,12 @@
  *
  * A row is a series of samples. It is printed as
  *
- *	name TAB base TAB unit TAB p50 TAB p99 TAB m1 .. m5 TAB target TAB samples
+ *	name TAB base TAB unit TAB p50 TAB p99 TAB m1 .. m5 TAB target TAB samples [TAB q1 .. q5]
  *
- * where m1 .. m5 are the medians of consecutive fifths of the samples and base names the row that
- * is its floor. A row and its floor are sampled in turn, so a fifth of one saw the same machine as
- * that fifth of the other: the ratio is taken fifth by fifth.
+ * where m1 .. m5 are the medians of consecutive fifths of the samples, q1 .. q5 their p99 where
+ * there are enough for one, and base names the row that is its floor. A row and its floor are
+ *sampled in turn, so a fifth of one saw the same machine as that fifth of the other: the ratio is
+ *taken fifth by fifth.
  */
 #ifndef XSKD_BENCH_ROWS_H
 #define XSKD_BENCH_ROWS_H
@@ -50,8 +51,8 @@ struct row;
 
 /*
  * row() - the row of that name, made when there is none.
- * @base: NULL: it has no floor. @target: as table.py reads it, "<=1.35x", ">=0.98x", "<=3072";
- * NULL: for the record.
+ * @base: NULL: it has no floor. @target: as rows.py reads it, "<=1.35x", ">=0.98x", "<=3072",
+ * "<=1.2x p99<=1.25x"; NULL: for the record.
  */
 struct row *row(const char *name, const char *unit, const char *base, const char *target);
 void row_add(struct row *r, double sample);
@@ -70,6 +71,9 @@ struct rounds rounds_for(double us);
  * are fifths, or a multiple of that, so that fifths have as many samples.
  */
 bool rounds(struct rounds *r);
+
+/* row_note() - a line below the table: what was not measured, and why. */
+void row_note(const char *form, ...) __attribute__((format(printf, 1, 2)));
 
 void rows_print(void);
 

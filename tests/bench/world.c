@@ -17,9 +17,9 @@
  * The limits are raised so that a bench may do in a second what a pod does in its life. The code
  * that checks them is the same.
  */
-static const char config[] = "{\"limits\": {\"umemBytesPerLease\": 1099511627776, "
-			     "\"socketsPerLease\": 4096, \"connectionsPerNetns\": 4096, "
-			     "\"callsPerSecond\": 10000000}}\n";
+#define LIMITS                                                                           \
+	"\"limits\": {\"umemBytesPerLease\": 1099511627776, \"socketsPerLease\": 4096, " \
+	"\"connections\": 16384, \"connectionsPerNetns\": 8192, \"callsPerSecond\": 10000000}"
 
 static void write_config(const char *path, const char *text)
 {
@@ -30,22 +30,25 @@ static void write_config(const char *path, const char *text)
 	CHECK(fclose(f) == 0);
 }
 
-static void wait_ready(const struct daemon *d)
+/* Return: false, it has ended. */
+static bool wait_ready(const struct daemon *d)
 {
 	for (int tries = 0;; tries++) {
 		struct xskd *x;
-		int r = xskd_open(d->admin, 0, &x);
+		int status, r = xskd_open(d->admin, 0, &x);
 
 		if (r < 0 && tries == 2000)
 			must(x, r, "the daemon does not come up");
 		xskd_close(x);
 		if (r == 0)
-			return;
+			return true;
+		if (waitpid(d->pid, &status, WNOHANG) == d->pid)
+			return false;
 		sleep_us(5000);
 	}
 }
 
-static void start(struct daemon *d, const struct setting *set, const char *name, const char *text)
+static bool start(struct daemon *d, const struct setting *set, const char *name, const char *text)
 {
 	char xskd[256], run[64], bpf[64], log[96], conf[96];
 
@@ -69,17 +72,56 @@ static void start(struct daemon *d, const struct setting *set, const char *name,
 		check_failed(__FILE__, __LINE__, xskd);
 	}
 	d->cpu = cpu_clock(d->pid);
-	wait_ready(d);
+	return wait_ready(d);
+}
+
+static void wait_pool(const struct daemon *d)
+{
+	struct xskd_activity activity = XSKD_OPTS(xskd_activity);
+	struct xskd *x = here_open(d);
+	int tries = 0;
+
+	do {
+		must(x, xskd_get_activity(x, &activity), "GetInfo");
+		if (!activity.pool_busy)
+			break;
+		sleep_us(20000);
+	} while (++tries < 500);
+	if (activity.pool_busy || activity.pool_ready < activity.pool_size)
+		row_note("the pool is not filled: %u of %u", activity.pool_ready,
+			 activity.pool_size);
+	xskd_close(x);
+}
+
+static void must_start(struct daemon *d, const struct setting *set, const char *name,
+		       const char *text)
+{
+	if (start(d, set, name, text)) {
+		if (!set->smoke)
+			wait_pool(d);
+		return;
+	}
+	fprintf(stderr, "the daemon does not start; %s/%s.log\n", set->dir, name);
+	exit(1);
 }
 
 void daemon_start(struct daemon *d, const struct setting *set, const char *name)
 {
-	start(d, set, name, config);
+	must_start(d, set, name, "{" LIMITS "}\n");
+}
+
+void daemon_start_pool(struct daemon *d, const struct setting *set, const char *name,
+		       unsigned int pool)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "{\"pool\": %u, " LIMITS "}\n", pool);
+	must_start(d, set, name, text);
 }
 
 void daemon_start_as_is(struct daemon *d, const struct setting *set, const char *name)
 {
-	start(d, set, name, "{}");
+	must_start(d, set, name, "{}");
 }
 
 void daemon_stop(struct daemon *d)
@@ -198,10 +240,16 @@ struct xskd *pod_open(const struct pod *p, const struct daemon *d)
 
 uint32_t pod_serve(const struct pod *p, struct xskd *admin, const char *inside)
 {
+	return pod_serve_as(p, admin, inside, "bench");
+}
+
+uint32_t pod_serve_as(const struct pod *p, struct xskd *admin, const char *inside,
+		      const char *container)
+{
 	const struct xskd_load_opts load = XSKD_OPTS(xskd_load_opts, .netns_fd = p->netns);
 	struct xskd_program program;
 
 	must(admin, xskd_load_program(admin, inside, &load, &program), "load");
-	must(admin, xskd_grant_lease(admin, "bench", inside, p->netns, NULL, NULL), "grant");
+	must(admin, xskd_grant_lease(admin, container, inside, p->netns, NULL, NULL), "grant");
 	return program.id;
 }

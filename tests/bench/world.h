@@ -26,13 +26,18 @@ struct daemon {
 
 /*
  * daemon_start() - on CPU_SERVER, all its threads; ready when this returns. With its usual log,
- * that has an audit line for what is granted. @name: of its directories.
+ * that has an audit line for what is granted. @name: of its directories. Its pool is full then, but
+ * in smoke: what happens in the background is none of what is measured.
  */
 void daemon_start(struct daemon *d, const struct setting *set, const char *name);
 void daemon_stop(struct daemon *d);
 
 /* daemon_start_as_is() - the same, with the limits that it has when nobody configures any. */
 void daemon_start_as_is(struct daemon *d, const struct setting *set, const char *name);
+
+/* daemon_start_pool() - the same, with so many instances in the pool; 0: no pool. */
+void daemon_start_pool(struct daemon *d, const struct setting *set, const char *name,
+		       unsigned int pool);
 
 /* daemon_forget_log() - or it fills the tmpfs: at some 100,000 calls per second it could. */
 void daemon_forget_log(const struct daemon *d);
@@ -65,15 +70,24 @@ void must(const struct xskd *x, int result, const char *what);
 /* pod_serve() - xskd's default program on @inside, and a lease on all of it. Return: its id. */
 uint32_t pod_serve(const struct pod *p, struct xskd *admin, const char *inside);
 
+/* pod_serve_as() - the same for a pod that is not the only one; @container: its name. */
+uint32_t pod_serve_as(const struct pod *p, struct xskd *admin, const char *inside,
+		      const char *container);
+
 /* The sections. */
 void bench_calls(const struct setting *set);
 void bench_crowd(const struct setting *set);
 void bench_handoff(const struct setting *set);
 void bench_syscalls(const struct setting *set);
 void bench_load(const struct setting *set);
+void bench_pool(const struct setting *set);
+void bench_bystander(const struct setting *set);
+void bench_neighbour(const struct setting *set);
 void bench_packets(const struct setting *set);
+void bench_queues(const struct setting *set);
 void bench_cni(const struct setting *set);
 void bench_memory(const struct setting *set);
 void bench_hostile(const struct setting *set);
+void bench_scale(const struct setting *set);
 
 #endif
