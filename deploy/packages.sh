@@ -21,12 +21,12 @@ build_packages=(
 test_packages=(
     libcmocka-dev
     g++                                         # <xskd.h> compiles as C++
-    iproute2 util-linux procps
+    iproute2 ethtool util-linux procps
     python3 python3-protobuf protobuf-compiler  # the client in another language
     clang-format libclang-rt-14-dev             # format; sanitizers and fuzzers with clang
     clang-tidy cppcheck shellcheck pyflakes3    # tests/analyse.sh
     llvm gcovr valgrind                         # coverage; memory that the unit tests misuse
-    strace
+    strace git                                  # git: test_upgrade.py builds the daemon of a release
     systemd                                     # systemd-analyze, for the units
     containerd runc busybox-static              # pods as a kubelet makes them
     python3-prometheus-client curl              # the metrics' parser; deploy/prometheus
