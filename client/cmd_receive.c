@@ -260,7 +260,6 @@ static int receive_packets(struct ctl *ctl, struct receive *r)
 	struct live live = { .on = isatty(STDERR_FILENO) == 1 };
 	int err;
 
-	r->x = xskd_watch(ctl->x, on_event, r) < 0 ? NULL : ctl->x; /* it receives without, too */
 	r->started_ns = receiver_now();
 	live.last_ns = r->started_ns;
 	live.next_ns = r->started_ns + NSEC_PER_SEC;
@@ -435,8 +434,11 @@ int cmd_receive(struct ctl *ctl, int argc, char **argv)
 	if (ctl_connect(ctl, CTL_POD) != CTL_OK)
 		return CTL_UNREACHABLE;
 	if ((status = take_handoff(ctl, &r)) != CTL_OK ||
-	    (status = catch_signals(ctl, &r)) != CTL_OK ||
-	    (status = say_ready(ctl, &r)) != CTL_OK ||
+	    (status = catch_signals(ctl, &r)) != CTL_OK)
+		return status;
+	/* Before it is ready, lest it misses something then; it receives without, too. */
+	r.x = xskd_watch(ctl->x, on_event, &r) < 0 ? NULL : ctl->x;
+	if ((status = say_ready(ctl, &r)) != CTL_OK ||
 	    (status = receive_packets(ctl, &r)) != CTL_OK)
 		return status;
 	status = summarise(ctl, &r);
