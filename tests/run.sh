@@ -135,7 +135,7 @@ if [[ $sanitize == no ]]; then
     for t in "$build"/tests/unit/test_*; do
         [[ ! -f $t || ! -x $t ]] || one "valgrind: ${t##*/}" memcheck "$t"
     done
-    one "deploy/demo.sh" deploy/demo.sh --packets 20000 --build "$build"
+    one "deploy/demo.sh" deploy/demo.sh --packets 8000 --rate 5000 --build "$build"
     tap "bench/test_figures.py" env XSKD_BUILD="$build" /usr/bin/python3 tests/bench/test_figures.py
     one "tests/bench/run.sh --smoke" tests/bench/run.sh --smoke "$build"
 else

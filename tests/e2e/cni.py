@@ -395,6 +395,7 @@ class CniCase(NicCase):
         """A program in the pod gets what comes in at the NIC."""
         with self.client(netns) as c:
             h = c.hand_off(interface).map()
+            self.nic.await_carrier()
             self.nic.send(count)
             got = h.receive(count)
             h.close()

@@ -261,8 +261,12 @@ class Containerd:
 
     def ready(self):
         """The network's configuration is read, the image known."""
-        status = self.call('Status').status
-        image = self.call('ImageStatus', 'ImageService', image={'image': IMAGE})
+        import grpc
+        try:
+            status = self.call('Status').status
+            image = self.call('ImageStatus', 'ImageService', image={'image': IMAGE})
+        except grpc.RpcError:  # it answers before it has taken up what there was
+            return False
         return all(c.status for c in status.conditions) and image.HasField('image')
 
     def log(self):
@@ -336,6 +340,8 @@ class Containerd:
             runtimes.remove(self)
         if self.process and self.process.poll() is None:
             with contextlib.suppress(Exception):  # what follows does it by force
+                with contextlib.suppress(AssertionError):
+                    wait_for(lambda: not self.left(), 'the end of shims')
                 left = self.left()
                 self.end_pods()
             status = self.stop()

@@ -135,8 +135,11 @@ class Link:
             peer.ip('link', 'set', self.peer_name, 'mtu', str(mtu))
         peer.ip('link', 'set', self.peer_name, 'up')
         netns.ip('link', 'set', name, 'up')
-        # What is sent before the kernel has seen to the carrier is dropped by the noop qdisc.
-        wait_for(lambda: 'state UP' in peer.ip('-o', 'link', 'show', self.peer_name),
+        self.await_carrier()
+
+    def await_carrier(self):
+        """What is sent before the kernel has seen to it is dropped by the noop qdisc."""
+        wait_for(lambda: 'state UP' in self.peer.ip('-o', 'link', 'show', self.peer_name),
                  'the carrier', step=0.001)
 
     def aim(self, queue):
@@ -484,10 +487,11 @@ class TestCase(unittest.TestCase):
             self.assertEqual(self.admin.programs(), [])
             self.assertEqual(self.admin.leases(), [])
             self.assertEqual(self.admin.sockets(), [])
-            self.assertEqual(self.node.pins(), [])
+            # Those of a load that failed are removed behind its reply.
+            wait_for(lambda: not self.node.pins(), lambda: f'the end of pins {self.node.pins()}')
             # Of a lease that has ended by itself it goes a little later.
             wait_for(lambda: self.node.state_files() == [],
-                     f'the end of state files {self.node.state_files()}')
+                     lambda: f'the end of state files {self.node.state_files()}')
             self.admin.pool_filled()
             self.assert_fds()
             self.assertFalse(dead, 'the daemon had ended')

@@ -85,7 +85,7 @@ def promtool():
     out = tempfile.mkdtemp(prefix='xskd-promtool-')
     os.chmod(out, 0o755)
     quiet = {'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}
-    with contextlib.suppress(subprocess.CalledProcessError, FileNotFoundError):
+    with contextlib.suppress(subprocess.SubprocessError, FileNotFoundError, StopIteration):
         subprocess.run(['apt-get', '-o', 'APT::Sandbox::User=root', 'download', 'prometheus'],
                        cwd=out, check=True, timeout=120, **quiet)
         deb = next(f for f in os.listdir(out) if f.endswith('.deb'))

@@ -13,7 +13,7 @@ KINDS = ('load attach pin open_pin unpin umem bind close setns write_state renam
          'remove_state look_up tell accept').split()
 DELAY = 200  # ms
 # A loop that waits for one of them answers nobody for so long; who is not held up, far sooner.
-MOST = DELAY / 4
+MOST = DELAY * 3 / 4
 
 
 class SlowNode(Node):

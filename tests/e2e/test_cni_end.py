@@ -235,7 +235,8 @@ class Del(CniCase):
     def test_orphaned_ipam_plugin(self):
         """The plugin is killed while IPAM works; the DEL that follows waits for that to end."""
         ipam = self.plugins.ipam()
-        script = self.script('slow', '[ $CNI_COMMAND = ADD ] && sleep 0.5; '
+        began = f'{self.node.dir}/slow-began'
+        script = self.script('slow', f'[ $CNI_COMMAND = ADD ] && touch {began} && sleep 1; '
                              f'exec {DEBIAN}/host-local')
         for config in (self.device, self.queue):
             a = self.attach(config(ipam={**ipam, **script}))
@@ -243,11 +244,12 @@ class Del(CniCase):
             p.stdin.write(json.dumps(a.config).encode())
             p.stdin.close()
             p.stdin = None
-            time.sleep(0.25)
+            wait_for(lambda: os.path.exists(began), 'its address to be asked for')
+            os.unlink(began)
             p.kill()
             p.communicate(timeout=20)
             a.delete()
-            time.sleep(0.7)
+            time.sleep(1)
             with self.subTest(config.__name__):
                 self.assert_as_before()
 

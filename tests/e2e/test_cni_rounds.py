@@ -354,7 +354,7 @@ class Rounds(NicCase):
         """host-local, but its ADD takes a while."""
         path = f'{self.plugins.path}/slow-local'
         with open(path, 'w', encoding='ascii') as f:
-            f.write(f'#!/bin/sh\n[ "$CNI_COMMAND" != ADD ] || sleep {0.5 * SLOW}\n'
+            f.write(f'#!/bin/sh\n[ "$CNI_COMMAND" != ADD ] || sleep {SLOW}\n'
                     f'exec {DEBIAN}/host-local\n')
         os.chmod(path, 0o755)
         return 'slow-local'
@@ -368,7 +368,7 @@ class Rounds(NicCase):
                 self.assertTrue(pod.add(seconds * SLOW).killed)
                 done = pod.cni('DEL')
                 self.assertTrue(done.good, done)
-                time.sleep(0.7 * SLOW)
+                time.sleep(SLOW)
                 pod.look(done)
         self.assert_as_before()
 

@@ -52,8 +52,8 @@ class Failing(KillCase):
                 self.assertTrue(self.node.alive(), where)
                 # What could not be taken back at once, the sweep takes back.
                 with contextlib.suppress(AssertionError):
-                    wait_for(lambda: not self.strays(where), where, timeout=3, step=0.05)
-                if self.strays(where):  # or whoever was told of the failure, asking again
+                    wait_for(lambda: not self.strays(), where, timeout=3, step=0.05)
+                if self.strays():  # or whoever was told of the failure, asking again
                     case.call()
                 self.assert_no_strays(where)
                 wait_for(lambda: case.before() or case.after(), f'{where}: {self.state()}')
@@ -63,14 +63,6 @@ class Failing(KillCase):
                 case.undo()
         self.assertGreaterEqual(failures, points // STEP * len(ERRORS) // 2)
         self.rows.append(Row(name, points, failures, self.ask_witness()))
-
-    def strays(self, where):
-        """Whether there are any now."""
-        try:
-            self.assert_no_strays(where)
-        except AssertionError:
-            return True
-        return False
 
 
 make_tests(Failing, 'fail_everywhere')

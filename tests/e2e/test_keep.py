@@ -137,7 +137,7 @@ class Survival(TestCase):
     def survive(self, sig):
         """Packets flow while the daemon ends and starts again."""
         pod = self.ready_pod()
-        p = pod.receive('--count', '8000', '--duration', '50')
+        p = pod.receive('--count', '8000', '--ring-size', '8192', '--duration', '50')
         sender = subprocess.Popen(pod.link.sender(8000, 4000), stdout=subprocess.DEVNULL)
         self.addCleanup(sender.wait)
         self.node.restart(sig)

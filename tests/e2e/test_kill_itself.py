@@ -73,7 +73,7 @@ class KillItself(ByItself):
         self.node.write(half)  # in the middle of a load
         with contextlib.suppress(Closed, OSError):
             self.load(pod)
-        self.assertEqual(self.node.process.wait(5), -signal.SIGKILL)
+        self.assertEqual(self.node.process.wait(20), -signal.SIGKILL)
         dead.netns.delete()
         state = f'{self.node.run_dir}/state'
         os.makedirs(f'{self.node.bpf_dir}/programs/4242424242', exist_ok=True)

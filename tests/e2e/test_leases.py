@@ -450,6 +450,7 @@ class End(TestCase):
         pod.netns.ip('link', 'set', 'eth0', 'down')
         pod.netns.ip('link', 'set', 'eth0', 'name', 'eth9')
         pod.netns.ip('link', 'set', 'eth9', 'up')
+        pod.link.await_carrier()
         # The lease is of the device, by its index: packets must still be the pod's own.
         h = self.hand_off(pod).map()
         pod.link.send(20)
@@ -463,6 +464,7 @@ class End(TestCase):
         run_ip = self.node.host.ip
         run_ip('link', 'set', 'nic0', 'netns', pod.netns.name, 'name', 'eth0')
         pod.netns.ip('link', 'set', 'eth0', 'up')
+        link.await_carrier()
         lease = self.grant(pod)
         self.assertEqual(lease.program_id, program.id)
         listed, = self.admin.programs()

@@ -123,6 +123,7 @@ class Libcni(NicCase):
         """An unprivileged process in the pod gets what comes in at the NIC."""
         self.aim_at(a.pod.container)
         p = a.pod.receive('--count', '200', '--duration', '10')
+        self.nic.await_carrier()
         self.nic.send(200)
         self.assertEqual(json.loads(finish(p))['sequenced'], 200)
         wait_for(lambda: not self.admin.sockets(), 'the ledger')
@@ -317,6 +318,7 @@ class Libcni(NicCase):
         self.assertEqual((first.pod.netns.links(), self.node.host.links()), (['net1'], ['nic0']))
         second.pod.interface = 'net1'
         p = second.pod.receive('--count', '50')
+        other.await_carrier()
         other.send(50)
         finish(p)
         second.do('del')

@@ -71,7 +71,7 @@ class Many(TestCase):
         clients = [pods[i % 5].client() for i in range(1000)]
         for c in clients[::50]:
             c.call('GetInfo')
-        self.assertEqual(self.admin.call('GetInfo').connections, 1001)
+        wait_for(lambda: self.admin.call('GetInfo').connections == 1001, 'all of them')
         self.assertEqual(len(os.listdir(f'/proc/{self.node.process.pid}/task')), threads)
         self.assertLess(self.memory() - before, 2048, 'KiB for 1000 connections')
 
@@ -130,8 +130,9 @@ class Throttle(TestCase):
         clients = [pod.client() for _ in range(4)]
         ids = [(c, c.start('GetInfo')) for c in clients for _ in range(15)]
         # Another pod does not feel it.
+        asked = time.monotonic()
         self.assertFalse(other.client().call('GetInfo').admin)
-        self.assertLess(time.monotonic() - began, 1)
+        self.assertLess(time.monotonic() - asked, 1)
         for c, call in ids:
             c.wait(call)
         self.assertGreater(time.monotonic() - began, 1)  # 60 calls, 20 a second

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others do to a device: lists tell the truth, the owner is told, hand-offs work or say why not."""
+import contextlib
 import os
 import signal
 import time
@@ -35,6 +36,7 @@ class News(TestCase):
 
     def assert_receives(self, h):
         """A packet arrives."""
+        self.p.link.await_carrier()
         self.p.link.send(50)
         self.assert_sequence(h.receive(50), 50)
 
@@ -43,6 +45,15 @@ class News(TestCase):
         self.h.close()
         self.h = self.hand_off(self.p).map()
         self.assert_receives(self.h)
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """The daemon learns later of what happens meanwhile."""
+        self.node.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.node.process.send_signal(signal.SIGCONT)
 
     def ethtool(self, netns, *args):
         """ethtool(8) there."""
@@ -58,7 +69,7 @@ class News(TestCase):
         self.assertFalse(self.lease().link_up)
         with self.refused('FAILED_PRECONDITION', 'removed or moved'):
             p.client().hand_off('eth0')
-        wait_for(lambda: not self.admin.programs(), 'the end of the program', timeout=1)
+        wait_for(lambda: not self.admin.programs(), 'the end of the program')
 
     def test_renamed(self):
         p = self.set_up()
@@ -110,8 +121,7 @@ class News(TestCase):
         p, other = self.set_up(), self.ready_pod()
         p.netns.ip('link', 'set', 'eth0', 'netns', other.netns.name, 'name', 'net1')
         self.event('EVENT_SOCKET_LOST')
-        wait_for(lambda: 'net1' in [x.interface for x in self.admin.programs()], 'its program',
-                 timeout=1)
+        wait_for(lambda: 'net1' in [x.interface for x in self.admin.programs()], 'its program')
         moved, = [x for x in self.admin.programs() if x.interface == 'net1']
         self.assertEqual((moved.id, moved.netns_cookie),
                          (p.program.id, other.lease.netns_cookie))
@@ -185,7 +195,9 @@ class News(TestCase):
 
     def test_pin_of_the_link_removed(self):
         p = self.set_up()
-        os.unlink(f'{self.node.bpf_dir}/programs/{p.program.id}/link')
+        with self.stopped():  # the kernel detaches it a little later
+            os.unlink(f'{self.node.bpf_dir}/programs/{p.program.id}/link')
+            wait_for(lambda: 'xdp' not in p.netns.ip('link', 'show', 'eth0'), 'its end')
         self.lost()
         self.load(p)
         self.again()
@@ -196,13 +208,10 @@ class News(TestCase):
         pin = f'{self.node.bpf_dir}/foreign'
         run('bpftool', 'prog', 'load', OBJECT, pin)
         self.addCleanup(os.unlink, pin)
-        self.node.process.send_signal(signal.SIGSTOP)
-        try:  # so that it sees the two as one
+        with self.stopped():  # so that it sees the two as one
             run('bpftool', 'link', 'detach', 'id', str(p.program.link_id))
             in_netns(p.path, lambda: run('bpftool', 'net', 'attach', 'xdp', 'pinned', pin, 'dev',
                                          'eth0'))
-        finally:
-            self.node.process.send_signal(signal.SIGCONT)
         self.lost(r'program \d+ is there now')
         self.assertIn('xdp', p.netns.ip('link', 'show', 'eth0'))
         with self.refused('ALREADY_EXISTS', 'does not replace'):
@@ -227,14 +236,11 @@ class News(TestCase):
         with open(batch, 'w', encoding='ascii') as f:
             f.write('link set eth0 mtu 1400\nlink set eth0 mtu 1500\n' * 2000)
             f.write('link set eth0 mtu 1300\nlink set eth0 down\n')
-        self.node.process.send_signal(signal.SIGSTOP)
-        try:
+        with self.stopped():
             p.netns.ip('-batch', batch)
             removed.netns.ip('link', 'del', 'eth0')
             gone.netns.delete()
             time.sleep(0.5)
-        finally:
-            self.node.process.send_signal(signal.SIGCONT)
         self.event('EVENT_LINK_DOWN')
         # What was not lost is told first, so that the last word is the newest.
         while 'MTU is 1300' not in self.c.next_event('EVENT_DEVICE_CHANGED').message:

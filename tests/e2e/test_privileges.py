@@ -185,9 +185,11 @@ class Privileges(TestCase):
         self.hand_off(pod)
         with self.refused('PERMISSION_DENIED'):
             other.client().hand_off('eth0')
-        # The line is written behind the reply.
-        wait_for(lambda: 'result=denied' in self.node.log_since(at), 'the audit line')
-        log = self.node.log_since(at)
+
+        def told():
+            log = self.node.log_since(at)
+            return log if 'result=denied' in log and 'result=granted' in log else None
+        log = wait_for(told, 'the audit lines')  # they are written behind the reply
         self.assertRegex(log, f'audit call=HandOffSocket result=granted '
                               f'subject={pod.container}@eth0 peer=pod')
         self.assertRegex(log, 'audit call=HandOffSocket result=denied .*reason=')

@@ -529,7 +529,7 @@ class Unload(ProgramCase):
         p = self.load(pod)
         pod.netns.ip('link', 'del', 'eth0')
         wait_for(lambda: all(not p.ifindex for p in self.admin.programs()),
-                 'the daemon to notice', timeout=3)
+                 'the daemon to notice')
         with contextlib.suppress(Refused):
             self.admin.call('UnloadProgram', id=p.id)
         self.assertEqual(self.admin.programs(), [])
@@ -539,7 +539,7 @@ class Unload(ProgramCase):
         first = self.load(pod)
         pod.netns.ip('link', 'del', 'eth0')
         Link(pod.netns, 'eth0', pod.peer)
-        second = wait_for(lambda: self.try_load(pod), 'a program on the new interface', timeout=3,
+        second = wait_for(lambda: self.try_load(pod), 'a program on the new interface',
                           step=0.05)
         self.assertNotEqual(first.id, second.id)
         self.assertEqual(self.attached(pod.netns)[0], second.id)

@@ -404,7 +404,7 @@ class Strays(RestartCase):
             with self.assertRaises(Refused):
                 self.load(pod)
             self.assertEqual(self.admin.programs(), [])
-            wait_for(lambda: not self.node.pins(), 'the pins to be removed', timeout=3)
+            wait_for(lambda: not self.node.pins(), 'the pins to be removed')
             wait_for(lambda: self.attached(pod) is None, 'the kernel to detach it')
         finally:
             self.admin.close()

@@ -35,7 +35,21 @@ def runs(pid):
 
 def links(pid):
     """What a process has open."""
-    return {int(fd): os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')}
+    return {int(fd): what for fd, what in read_links(f'/proc/{pid}/fd', '').items()}
+
+
+def read_links(top, path):
+    """Where TOP/*/PATH lead to: those that are still there."""
+    found = {}
+    for name in os.listdir(top):
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = os.readlink(os.path.join(top, name, path).rstrip('/'))
+    return found
+
+
+def spaces(pid):
+    """Network namespaces of its threads."""
+    return set(read_links(f'/proc/{pid}/task', 'ns/net').values())
 
 
 def capabilities(pid):
@@ -97,16 +111,13 @@ class Gate(TestCase):
         pods = [self.ready_pod() for _ in range(3)]
         for pod in pods:
             self.hand_off(pod).close()
-        for task in os.listdir(f'/proc/{gate}/task'):
-            self.assertEqual(os.readlink(f'/proc/{gate}/task/{task}/ns/net'), own)
+        wait_for(lambda: spaces(gate) == {own}, lambda: f'its return: {spaces(gate)}, not {own}')
 
     def test_daemon_stays_in_its_namespace(self):
         """No thread of the daemon's is elsewhere, and none can have been: it cannot setns(2)."""
         pod = self.ready_pod()
         self.hand_off(pod).close()
-        pid = self.node.process.pid
-        spaces = {os.readlink(f'/proc/{pid}/task/{t}/ns/net') for t in os.listdir(f'/proc/{pid}/task')}
-        self.assertEqual(len(spaces), 1)
+        self.assertEqual(len(spaces(self.node.process.pid)), 1)
 
     def test_many_calls_at_once(self):
         """More calls than channels: each waits for its turn, none for a wrong answer."""

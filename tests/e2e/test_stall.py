@@ -402,7 +402,7 @@ class Log(TestCase):
             for n in range(1500):
                 with self.refused('NOT_FOUND'):
                     self.admin.call('UnloadProgram', interface=f'no{n}')
-        self.assertLess(bystander.longest, 1000)
+        self.assertLess(bystander.longest, 5000)
         self.assert_serves()
         text = self.read()
         self.assertGreater(len(text), 60000)
@@ -424,10 +424,11 @@ class Proof(StallCase):
     def test_loop_that_waits_is_seen(self):
         self.node.slow('accept')
         with Bystander(self.good) as bystander:
-            with Client(self.node.pod_path) as c:
-                c.call('GetInfo')
+            for _ in range(5):  # it may begin to wait a little later
+                with Client(self.node.pod_path) as c:
+                    c.call('GetInfo')
         self.assertGreater(self.node.counted(2).get('accept', 0), 0)
-        self.assertGreater(bystander.longest, 0.5 * DELAY)  # it may begin a little later
+        self.assertGreater(bystander.longest, MOST)
         self.node.reset()
 
     @unittest.skipUnless(CHECKED, 'this daemon has no such check (meson -Dloop_check=enabled)')

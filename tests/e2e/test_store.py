@@ -95,7 +95,7 @@ class Store(StoreCase):
 
     def test_receiver_that_lives_goes_on(self):
         pod = self.ready_pod()
-        p = pod.receive('--keep', '--count', '8000', '--duration', '50')
+        p = pod.receive('--keep', '--count', '8000', '--ring-size', '8192', '--duration', '50')
         sender = subprocess.Popen(pod.link.sender(8000, 4000), stdout=subprocess.DEVNULL)
         self.addCleanup(sender.wait)
         for _ in range(3):
@@ -381,7 +381,7 @@ class Broken(StoreCase):
             pod.client().call('ReleaseSocket', sockets=[h.infos[0].id])
             began = time.monotonic()
             self.assert_serves()
-            self.assertLess(time.monotonic() - began, 1)
+            self.assertLess(time.monotonic() - began, 5)
         finally:
             manager.reading.set()
         self.node.wait_stored([])  # what could not be told was told in the end

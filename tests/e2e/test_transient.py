@@ -125,7 +125,7 @@ class End(TransientCase):
                  'its end: the number of the peer alone is left')
         self.node.start()
         self.admin = self.node.admin()
-        self.await_gone(5)
+        self.await_gone()
 
     def test_it_stays_with_its_lease_over_a_restart(self):
         program = self.nic()
@@ -167,27 +167,27 @@ class Wait(TransientCase):
 class Grace(TransientCase):
     """Before its first lease, with little time."""
 
-    config = '{"limits": {"transientGraceSeconds": 2}}'
+    config = '{"limits": {"transientGraceSeconds": 5}}'
 
     def test_one_without_a_lease_goes_after_the_grace(self):
         began = time.monotonic()
         self.nic()
-        self.await_gone()
-        self.assertTrue(1 < time.monotonic() - began < 15)
+        self.await_gone(20)
+        self.assertTrue(4 < time.monotonic() - began < 25)
 
     def test_the_grace_begins_anew_with_the_daemon(self):
         program = self.nic()
-        time.sleep(1)
-        self.restart()
+        time.sleep(3)
         began = time.monotonic()
+        self.restart()
         self.assertEqual(self.program().id, program.id)
-        self.await_gone()
-        self.assertTrue(1 < time.monotonic() - began < 15)
+        self.await_gone(20)
+        self.assertTrue(4 < time.monotonic() - began < 25)
 
     def test_a_lease_in_time_ends_it(self):
         self.nic()
         pod = self.share(1)
-        time.sleep(2 + SWEEPS)
+        time.sleep(6 + SWEEPS)
         self.hand_off(pod, queues=[1])
         self.revoke(pod)
         self.assert_gone()
@@ -232,7 +232,7 @@ class Crowd(TransientCase):
         for thread in threads:
             thread.join()
         self.assertEqual(failures, [])
-        self.await_gone(5)  # the last one may have met another call, and is the sweep's
+        self.await_gone()  # the last one may have met another call, and is the sweep's
 
 
 if __name__ == '__main__':

@@ -91,7 +91,7 @@ class Upgrade(TestCase):
         self.grant(pods[0], container='second', interface='eth9', device='lo', queues=[0])
         pods[0].link.aim(0)
         before = self.known()
-        p = pods[0].receive('--count', '10000', '--duration', '50')
+        p = pods[0].receive('--count', '10000', '--ring-size', '8192', '--duration', '50')
         sender = subprocess.Popen(pods[0].link.sender(10000, 4000), stdout=subprocess.DEVNULL)
         self.addCleanup(sender.wait)
         for daemon, sig in ((self.new, signal.SIGKILL), (self.old, signal.SIGKILL),
