@@ -44,7 +44,7 @@ void core_init(struct core *core, const char *bpf_dir, const struct limits *limi
 		.limits = *limits,
 		.state = *state,
 		.audit = audit,
-		.prober = -1,
+		.prober = XSK_PROBER_INIT,
 		.umem_guard = { .fd = -1 },
 		.started_at = time(NULL),
 		.programs = INDEX_INIT(compare_program),
@@ -201,7 +201,7 @@ static void restore_sockets(struct core *core, struct lease *l)
 
 		if (l->m->queues[i] >= p->m->map_entries ||
 		    sock_at(core, p->m->id, l->m->queues[i]) ||
-		    xsk_held(core->prober, p->map_fd, l->m->queues[i], &held) < 0 || !held)
+		    xsk_held(&core->prober, p->map_fd, l->m->queues[i], &held) < 0 || !held)
 			continue;
 		xskd__socket__init(&seen);
 		seen.queue = l->m->queues[i];

@@ -103,9 +103,9 @@ struct core {
 	const char *bpf_dir;
 	struct limits limits;
 	struct xsk_features features;
-	struct gate *gate;            /* borrowed */
-	struct pool *pool;            /* borrowed; NULL while there is none yet */
-	int prober;                   /* for xsk_held() */
+	struct gate *gate; /* borrowed */
+	struct pool *pool; /* borrowed; NULL while there is none yet */
+	struct xsk_prober prober;
 	struct umem_guard umem_guard; /* its fd is borrowed */
 	struct state state;
 	uint64_t cookie; /* of the daemon's own namespace */

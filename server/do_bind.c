@@ -81,6 +81,18 @@ static int take_group(struct call *call, const struct sock *first)
 	return 0;
 }
 
+/* The client may have bound them itself, and closed its own. */
+static void let_go(struct call *call, struct bind *job)
+{
+	struct fdset fds = FDSET_INIT;
+
+	for (size_t i = 0; i < job->spec.n; i++) {
+		if (job->fds[i] >= 0)
+			(void)!fdset_add(&fds, steal_fd(&job->fds[i]));
+	}
+	call->core->reap(call->core->arg, &fds, NULL);
+}
+
 static int bind_check(struct call *call)
 {
 	const Xskd__BindSocketRequest *req = call->req->bind_socket;
@@ -90,6 +102,8 @@ static int bind_check(struct call *call)
 	const struct program *p;
 	int err;
 
+	if (call->job) /* it waits for its queues, and begins anew */
+		let_go(call, call->job);
 	if (!job)
 		return fault_sys(&call->fault, ENOMEM, "cannot bind");
 	job->map_fd = -1;
@@ -137,7 +151,9 @@ static int bind_make(struct call *call)
 	struct bind *job = call->job;
 	int again;
 
-	job->err = call->made ? 0 : xsk_insert(&job->spec, job->fds, job->map_fd, &call->fault);
+	job->err = call->made ? 0
+			      : xsk_insert(&call->core->prober, &job->spec, job->fds, job->map_fd,
+					   &call->fault);
 	call->made = call->made || !job->err;
 	if (!job->err)
 		job->err = xsk_bind(&job->spec, job->fds, &job->n_bound, &job->zero_copy,
@@ -216,16 +232,10 @@ static void bind_undo(struct call *call)
 static void bind_done(struct call *call)
 {
 	struct bind *job = call->job;
-	struct fdset fds = FDSET_INIT;
 
 	sock_unclaim(call->core, job);
 	close_fdp(&job->map_fd);
-	/* The client may have bound them itself. */
-	for (size_t i = 0; i < job->spec.n; i++) {
-		if (job->fds[i] >= 0)
-			(void)!fdset_add(&fds, steal_fd(&job->fds[i]));
-	}
-	call->core->reap(call->core->arg, &fds, NULL);
+	let_go(call, job);
 }
 
 const struct method method_bind_socket = {

@@ -306,7 +306,7 @@ static int handoff_make(struct call *call)
 	int err = call->made ? 0 : make(call);
 
 	if (!err && !job->inserted && (job->unbound || full)) {
-		err = xsk_insert(spec, job->fds, job->map_fd, &call->fault);
+		err = xsk_insert(&call->core->prober, spec, job->fds, job->map_fd, &call->fault);
 		job->inserted = !err;
 	}
 	if (!err && !job->unbound && full)

@@ -281,7 +281,7 @@ static int stats_read(struct call *call)
 		if (job->counters_fd >= 0) /* custom programs have none */
 			(void)!instance_counters(job->counters_fd, q->stats.queue,
 						 &q->stats.redirected, &q->stats.passed);
-		if (xsk_held(call->core->prober, job->map_fd, q->stats.queue, &held) == 0)
+		if (xsk_held(&call->core->prober, job->map_fd, q->stats.queue, &held) == 0)
 			q->stats.held = held;
 		read_socket(q);
 		list[i] = &q->stats;

@@ -376,7 +376,7 @@ static int unload_remove(struct call *call)
 	for (size_t i = 0; i < job->n_queues && !call->req->unload_program->force; i++) {
 		bool held = false;
 
-		if (xsk_held(call->core->prober, job->map_fd, job->queues[i], &held) == 0 && held)
+		if (xsk_held(&call->core->prober, job->map_fd, job->queues[i], &held) == 0 && held)
 			return call_fail(
 				call, FAILED_PRECONDITION,
 				"queue %u of '%s' has a socket that receives through program %u: "

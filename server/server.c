@@ -288,9 +288,9 @@ static int start_privileged(struct server *s, const struct options *o,
 		err = xsk_probe(s->gate, &s->core.features, fault);
 	if (err < 0)
 		return err;
-	s->core.prober = xsk_prober(s->gate, fault);
-	if (s->core.prober < 0)
-		return s->core.prober;
+	err = xsk_prober_open(&s->core.prober, s->gate, fault);
+	if (err < 0)
+		return err;
 	s->core.umem_guard = umem_guard_open();
 	if (s->core.umem_guard.fd < 0)
 		log_warning("cannot have a userfaultfd (%s): pages that a pod removes from its "
@@ -466,7 +466,7 @@ int server_run(const struct options *options, struct fault *fault)
 	exporter_done(&s->exporter);
 	lanes_done(&s->lanes);
 	close_fdp(&s->core.umem_guard.fd);
-	close_fdp(&s->core.prober);
+	close_fdp(&s->core.prober.fd);
 	pool_close(s->pool);
 	gate_stop(s->gate);
 	if (!err)

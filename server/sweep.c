@@ -215,7 +215,7 @@ void sweep_look(struct sweep *sweep)
 		struct place *place = &sweep->places[i];
 		bool held = true;
 
-		if (xsk_held(sweep->core->prober, sweep->maps[place->map], place->queue, &held) ==
+		if (xsk_held(&sweep->core->prober, sweep->maps[place->map], place->queue, &held) ==
 		    0)
 			place->empty = !held;
 	}

@@ -211,10 +211,15 @@ static int insert_fault(const struct xsk_spec *spec, uint32_t queue, int err, st
 			 spec->device, queue);
 }
 
-int xsk_insert(const struct xsk_spec *spec, const int *fds, int map_fd, struct fault *fault)
+int xsk_insert(struct xsk_prober *prober, const struct xsk_spec *spec, const int *fds, int map_fd,
+	       struct fault *fault)
 {
 	for (size_t i = 0; i < spec->n; i++) {
-		int err = bpf_map_update_elem(map_fd, &spec->queue[i], &fds[i], BPF_NOEXIST);
+		int err;
+
+		pthread_mutex_lock(&prober->turn);
+		err = bpf_map_update_elem(map_fd, &spec->queue[i], &fds[i], BPF_NOEXIST);
+		pthread_mutex_unlock(&prober->turn);
 
 		if (err < 0) {
 			uint32_t queue = spec->queue[i];
@@ -241,24 +246,25 @@ int xsk_put_back(int map_fd, uint32_t queue, int fd)
 }
 
 /* Old kernels want one that has an RX ring (xsk_is_setup_for_bpf_map()). */
-int xsk_prober(struct gate *gate, struct fault *fault)
+int xsk_prober_open(struct xsk_prober *prober, struct gate *gate, struct fault *fault)
 {
 	const uint32_t entries = 2;
-	int fd, err = gate_sockets(gate, -1, GATE_XDP, 1, &fd);
+	int err = gate_sockets(gate, -1, GATE_XDP, 1, &prober->fd);
 
-	if (!err && setsockopt(fd, SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)) < 0) {
+	if (!err && setsockopt(prober->fd, SOL_XDP, XDP_RX_RING, &entries, sizeof(entries)) < 0)
 		err = -errno;
-		close(fd);
-	}
-	return err < 0 ? fault_sys(fault, -err, "cannot make an AF_XDP socket") : fd;
+	return err < 0 ? fault_sys(fault, -err, "cannot make an AF_XDP socket") : 0;
 }
 
-int xsk_held(int prober, int map_fd, uint32_t queue, bool *out)
+int xsk_held(struct xsk_prober *prober, int map_fd, uint32_t queue, bool *out)
 {
-	int err = bpf_map_update_elem(map_fd, &queue, &prober, BPF_NOEXIST);
+	int err;
 
+	pthread_mutex_lock(&prober->turn);
+	err = bpf_map_update_elem(map_fd, &queue, &prober->fd, BPF_NOEXIST);
 	if (err == 0)
 		xsk_remove(map_fd, queue);
+	pthread_mutex_unlock(&prober->turn);
 	if (err < 0 && err != -EEXIST)
 		return err;
 	*out = err == -EEXIST;

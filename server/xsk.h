@@ -6,6 +6,8 @@
 #ifndef XSKD_XSK_H
 #define XSKD_XSK_H
 
+#include <pthread.h>
+
 #include "fault.h"
 #include "netns.h"
 #include "umem.h"
@@ -60,10 +62,24 @@ int xsk_bind(const struct xsk_spec *spec, const int *fds, size_t *bound, bool *o
 	     struct fault *fault) must_check;
 
 /*
- * xsk_insert() - all into the map, each where no other socket is. On failure none stays in. -EEXIST
- * may also be somebody who looks just now whether the place is free, by xsk_held().
+ * By which xsk_held() looks at places of maps; several threads may. While one does, our own socket
+ * is there, and who came between would have his taken out in its stead.
  */
-int xsk_insert(const struct xsk_spec *spec, const int *fds, int map_fd,
+struct xsk_prober {
+	int fd;
+	pthread_mutex_t turn;
+};
+
+#define XSK_PROBER_INIT                       \
+	{                                     \
+		-1, PTHREAD_MUTEX_INITIALIZER \
+	}
+
+/* xsk_prober_open() - the caller closes its fd. */
+int xsk_prober_open(struct xsk_prober *prober, struct gate *gate, struct fault *fault) must_check;
+
+/* xsk_insert() - all into the map, each where no other socket is. On failure none stays in. */
+int xsk_insert(struct xsk_prober *prober, const struct xsk_spec *spec, const int *fds, int map_fd,
 	       struct fault *fault) must_check;
 
 /* xsk_remove() - take whatever is at @queue out of the map. */
@@ -71,12 +87,9 @@ void xsk_remove(int map_fd, uint32_t queue);
 
 /*
  * xsk_held() - whether a socket is at @queue of the map. User space cannot look an XSKMAP up, so it
- * is tried with BPF_NOEXIST and a socket of our own, that several threads may use at once.
+ * is tried with BPF_NOEXIST and a socket of our own.
  */
-int xsk_held(int prober, int map_fd, uint32_t queue, bool *out) must_check;
-
-/* xsk_prober() - such a socket; the caller owns it. */
-int xsk_prober(struct gate *gate, struct fault *fault) must_check;
+int xsk_held(struct xsk_prober *prober, int map_fd, uint32_t queue, bool *out) must_check;
 
 /*
  * xsk_put_back() - @fd at @queue of the map, where it should be already: no error where some socket

@@ -873,8 +873,10 @@ static int insert_one(int map_fd, uint32_t queue, int fd)
 	return 0;
 }
 
-int xsk_insert(const struct xsk_spec *spec, const int *fds, int map_fd, struct fault *fault)
+int xsk_insert(struct xsk_prober *prober, const struct xsk_spec *spec, const int *fds, int map_fd,
+	       struct fault *fault)
 {
+	(void)prober;
 	collect();
 	for (size_t i = 0; i < spec->n; i++) {
 		int err = due();
@@ -918,13 +920,13 @@ int xsk_put_back(int map_fd, uint32_t queue, int fd)
 {
 	struct xsk_spec spec = { .device = "", .queue = { queue }, .n = 1 };
 	struct fault fault = FAULT_INIT;
-	int err = xsk_insert(&spec, &fd, map_fd, &fault);
+	int err = xsk_insert(NULL, &spec, &fd, map_fd, &fault);
 
 	fault_done(&fault);
 	return err == -EEXIST ? 0 : err;
 }
 
-int xsk_held(int prober, int map_fd, uint32_t queue, bool *out)
+int xsk_held(struct xsk_prober *prober, int map_fd, uint32_t queue, bool *out)
 {
 	ino_t map = inode_of(map_fd);
 	int err = due();

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <linux/if_xdp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -20,7 +22,7 @@
 
 #define FRAMES 256
 
-static int prober;
+static struct xsk_prober prober = XSK_PROBER_INIT;
 static struct umem_guard guard;
 
 static struct xsk_spec spec_for(const char *device, uint32_t first, size_t n)
@@ -192,7 +194,7 @@ static void packets_arrive(void **state)
 	/* Before Linux 6.4 the rings are mapped first, in two phases; later either way. */
 	h = early ? adopt(&fd, 1, memfd) : NULL;
 	GOOD(bind_all(&spec, &fd, &zero_copy, &why));
-	GOOD(xsk_insert(&spec, &fd, a.in.map_fd, &why));
+	GOOD(xsk_insert(&prober, &spec, &fd, a.in.map_fd, &why));
 	assert_false(zero_copy);
 	if (!early)
 		h = adopt(&fd, 1, memfd);
@@ -216,7 +218,7 @@ static void queues_share_one_umem(void **state)
 	GOOD(set_up(&spec, fds, memfd, FRAMES * 2048, &why));
 	h = early ? adopt(fds, 4, memfd) : NULL;
 	GOOD(bind_all(&spec, fds, &zero_copy, &why));
-	GOOD(xsk_insert(&spec, fds, a.in.map_fd, &why));
+	GOOD(xsk_insert(&prober, &spec, fds, a.in.map_fd, &why));
 	if (!early)
 		h = adopt(fds, 4, memfd);
 	xskd_fill(h);
@@ -238,18 +240,18 @@ static void a_second_socket_is_refused(void **state)
 	GOOD(xsk_open(&ground, &spec, &first, &why));
 	GOOD(set_up(&spec, &first, memfd, FRAMES * 2048, &why));
 	GOOD(bind_all(&spec, &first, &zero_copy, &why));
-	GOOD(xsk_insert(&spec, &first, a.in.map_fd, &why));
-	assert_int_equal(xsk_held(prober, a.in.map_fd, 0, &held), 0);
+	GOOD(xsk_insert(&prober, &spec, &first, a.in.map_fd, &why));
+	assert_int_equal(xsk_held(&prober, a.in.map_fd, 0, &held), 0);
 	assert_true(held);
 
 	GOOD(xsk_open(&ground, &spec, &second, &why));
-	assert_true(xsk_insert(&spec, &second, a.in.map_fd, &fault) < 0);
+	assert_true(xsk_insert(&prober, &spec, &second, a.in.map_fd, &fault) < 0);
 	assert_int_equal(fault.code, XSKD__CODE__ALREADY_EXISTS);
 	assert_non_null(strstr(fault.text, "queue 0 of 'xb' has a socket already"));
 	close(second);
 	close(first);
 	for (int i = 0; i < 100 && held; i++) {
-		assert_int_equal(xsk_held(prober, a.in.map_fd, 0, &held), 0);
+		assert_int_equal(xsk_held(&prober, a.in.map_fd, 0, &held), 0);
 		usleep(1000);
 	}
 	assert_false(held);
@@ -274,6 +276,55 @@ static void a_queue_is_waited_for_after_its_last_close(void **state)
 		close(fd);
 	}
 	close(memfd);
+	detach(&a);
+}
+
+struct looking {
+	pthread_t thread;
+	int map_fd;
+	atomic_bool over;
+};
+
+static void *look_over_and_over(void *arg)
+{
+	struct looking *l = arg;
+	bool held;
+
+	while (!l->over)
+		assert_int_equal(xsk_held(&prober, l->map_fd, 0, &held), 0);
+	return NULL;
+}
+
+/* As by a sweep, while somebody gives his socket back and gets another one. */
+static void a_look_never_takes_a_new_socket_out(void **state)
+{
+	struct attached a = attach(1);
+	struct xsk_spec spec = spec_for("xb", 0, 1);
+	const uint32_t queue = 0;
+	struct looking l = { .map_fd = a.in.map_fd };
+	int memfd = good_umem(), fd, lost = 0;
+
+	(void)state;
+	GOOD(xsk_open(&ground, &spec, &fd, &why));
+	GOOD(set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
+	for (int round = 0; round < 500; round++) {
+		l.over = false;
+		assert_int_equal(pthread_create(&l.thread, NULL, look_over_and_over, &l), 0);
+		for (int i = 0; i < 50; i++) {
+			struct fault fault = FAULT_INIT;
+
+			xsk_remove(a.in.map_fd, queue);
+			while (xsk_insert(&prober, &spec, &fd, a.in.map_fd, &fault) < 0)
+				xsk_remove(a.in.map_fd, queue);
+			fault_done(&fault);
+		}
+		l.over = true;
+		pthread_join(l.thread, NULL);
+		lost += bpf_map_update_elem(a.in.map_fd, &queue, &fd, BPF_EXIST) < 0;
+	}
+	assert_int_equal(lost, 0);
+	close(memfd);
+	close(fd);
 	detach(&a);
 }
 
@@ -310,7 +361,8 @@ static void an_unbound_socket_is_tied_to_its_device(void **state)
 	spec.tied = true;
 	GOOD(xsk_probe(ground.gate, &features, &why));
 	GOOD(xsk_open(&ground, &spec, &fd, &why));
-	GOOD(xsk_insert(&spec, &fd, a.in.map_fd, &why)); /* before it is bound, as QEMU needs it */
+	GOOD(xsk_insert(&prober, &spec, &fd, a.in.map_fd,
+			&why)); /* before it is bound, as QEMU needs it */
 	GOOD(set_up(&spec, &fd, memfd, FRAMES * 2048, &why));
 	assert_int_equal(device_find(&ground, "xa", &other), 0);
 	elsewhere.sxdp_ifindex = other.ifindex;
@@ -474,7 +526,7 @@ static void a_frozen_map_is_explained(void **state)
 	(void)state;
 	assert_int_equal(bpf_map_freeze(a.in.map_fd), 0);
 	GOOD(xsk_open(&ground, &spec, &fd, &why));
-	assert_true(xsk_insert(&spec, &fd, a.in.map_fd, &fault) < 0);
+	assert_true(xsk_insert(&prober, &spec, &fd, a.in.map_fd, &fault) < 0);
 	assert_non_null(strstr(fault.text, "frozen"));
 	close(fd);
 	detach(&a);
@@ -488,6 +540,7 @@ int main(void)
 		fd_test(queues_share_one_umem),
 		fd_test(a_second_socket_is_refused),
 		fd_test(a_queue_is_waited_for_after_its_last_close),
+		fd_test(a_look_never_takes_a_new_socket_out),
 		fd_test(zero_copy_that_is_not_there_is_said),
 		fd_test(an_unbound_socket_is_tied_to_its_device),
 		fd_test(bad_umem_is_refused),
@@ -500,6 +553,7 @@ int main(void)
 	ground_enter();
 	instance_log();
 	guard = umem_guard_open();
-	prober = xsk_prober(ground.gate, &fault);
+	if (xsk_prober_open(&prober, ground.gate, &fault) < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
