@@ -241,6 +241,7 @@ class IntruderNode(Node):
         """Have a process try all, or what does no harm; Return: as attempts()."""
         self.clear()
         os.kill(pid, signal.SIGRTMIN + mild)
+        os.kill(pid, signal.SIGCONT)  # so that server/hold.c does not take it for the loop's doing
         wait_for(lambda: 'done' in self.attempts(), 'the intruder')
         return self.attempts()
 
