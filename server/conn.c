@@ -237,6 +237,8 @@ static void flush(struct conn *c)
 	int result = outbox_flush(&c->out, c->peer.sock, reap, c->conns);
 
 	conn_owe(c, before);
+	if (c->out.bytes < before.bytes)
+		c->deaf = 0;
 	if (result != PACKET_OK && result != PACKET_AGAIN)
 		conn_close(c, "cannot be written to");
 }

@@ -26,6 +26,7 @@ struct conn {
 	/* There may be thousands that do nothing, so they are small. */
 	enum conn_state state : 8;
 	uint8_t events;   /* that the poll handle waits for */
+	uint8_t deaf;     /* so many ticks it has taken nothing of what waits for it */
 	bool gone;        /* the peer's end is closed, or ours */
 	bool watched : 1; /* the poll handle is active or closing */
 	bool hung_up : 1; /* while it waits for its turn: what it has sent is read nevertheless */

@@ -8,6 +8,7 @@
 #include "dispose.h"
 #include "hold.h"
 #include "log.h"
+#include "packet.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -19,6 +20,8 @@
  */
 #define AT_ONCE  8
 #define SERVE_NS 200000
+
+#define DEAF_S 30 /* who takes nothing of what waits for it for so long is hung up */
 
 #define TELL_AT_ONCE 64 /* events in a round of the loop; those beyond it go in the next one */
 
@@ -54,6 +57,20 @@ void conns_init(struct conns *conns, struct uv_loop_s *loop, struct core *core, 
 	uv_unref((uv_handle_t *)&conns->idle);
 }
 
+/*
+ * What it had sent before we ended it: nobody wants it, but its own end may be in it, and that
+ * would never take what it is waited for to take.
+ */
+static void discard_one(struct conn *c)
+{
+	struct fdset fds = FDSET_INIT;
+	size_t len;
+
+	(void)!packet_take(c->peer.sock, MSG_DONTWAIT, c->conns->in, PACKET_MAX, &len, &fds);
+	if (fds.n)
+		conns_reap(c->conns, &fds, &c->peer);
+}
+
 /* @all: whether they have read or not. */
 static void free_unread(struct conns *conns, bool all)
 {
@@ -63,6 +80,7 @@ static void free_unread(struct conns *conns, bool all)
 		struct conn *c = *at;
 
 		if (!all && !outbox_is_read(&c->out, c->peer.sock)) {
+			discard_one(c);
 			at = &c->next;
 			continue;
 		}
@@ -409,6 +427,24 @@ bool conns_has(const struct conns *conns, uint64_t cookie)
 	return false;
 }
 
+/*
+ * It does not take its replies, so we do not read what it sends. Its own end may be in that, and
+ * then it would look alive for ever, and its network namespace with it.
+ */
+static bool is_deaf(struct conn *c)
+{
+	bool waits = c->out.first || (c->out.fds && tenant_is_sated(&c->conns->tenants, c->tenant));
+
+	c->deaf = waits ? c->deaf + 1 : 0;
+	if (c->deaf <= DEAF_S)
+		return false;
+	if (audit_may(c->conns->core->audit, &c->peer))
+		log_warning("connection %llu (pid %d) has taken nothing of what waits for it for "
+			    "%d s: ending it",
+			    (unsigned long long)c->peer.conn, (int)c->peer.pid, DEAF_S);
+	return true;
+}
+
 void conns_tick(struct conns *conns)
 {
 	tenants_tick(&conns->tenants);
@@ -423,8 +459,12 @@ void conns_tick(struct conns *conns)
 	for (size_t i = conns->by_id.n; i--;) {
 		struct conn *c = conns->by_id.at[i];
 
-		if (c->watched)
+		if (is_deaf(c)) {
+			conn_close(c, "takes nothing");
+			conn_free_when_done(c);
+		} else if (c->watched) {
 			conn_wait(c);
+		}
 	}
 }
 

@@ -114,7 +114,7 @@ class Hostile(TestCase):
         self.assertEqual([p.poll() for p in attackers], [None] * ATTACKERS, 'attackers that ended')
         for p in attackers:
             p.kill()
-        wait_for(lambda: self.admin.call('GetInfo').connections == 1, 'the end of all of them', 30)
+        wait_for(lambda: self.admin.call('GetInfo').connections == 1, 'the end of all of them', 60)
         self.assert_serves()
         for name, took in attacked.items():
             print(f'# {name}: quiet p50 {quantile(quiet[name], 0.5):.2f} p99 '
@@ -138,7 +138,7 @@ class Hostile(TestCase):
                     p.kill()
                     p.wait()
                 self.assert_serves()
-                wait_for(lambda: self.closed(before), f'the fds of {name} to be closed', 20)
+                wait_for(lambda: self.closed(before), f'the fds of {name} to be closed', 60)
 
 
 if __name__ == '__main__':

@@ -5,10 +5,15 @@ A malformed packet ends the connection; a failed call gets a status and the conn
 each, others are served, and no descriptor is kept (node.TestCase looks at that after every test).
 """
 import contextlib
+import fcntl
 import os
+import select
+import signal
 import socket
 import struct
+import termios
 import threading
+import time
 
 from google.protobuf.message import DecodeError
 
@@ -509,6 +514,55 @@ class Packets(TestCase):
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(socket.AF_UNIX, kind) as s, self.assertRaises(OSError):
                 s.connect(self.node.pod_path)
+
+
+class Knots(TestCase):
+    """Connections whose clients have sent the daemon their own end, and gone."""
+
+    def unread(self, c):
+        """Bytes that the daemon has not taken from it."""
+        return struct.unpack('i', fcntl.ioctl(c.sock, termios.TIOCOUTQ, bytes(4)))[0]
+
+    def deafen(self, c):
+        """Ask and never read, until the daemon reads no more either."""
+        for _ in range(2000):
+            c.start('GetInfo')
+            patience = time.monotonic() + 1.5
+            while self.unread(c):
+                if time.monotonic() > patience:
+                    return
+                time.sleep(0.002)
+        self.fail('the daemon reads on and on')
+
+    def test_one_that_takes_nothing(self):
+        """Nobody is there to read its replies, and it does not look ended."""
+        pod = self.ready_pod()
+        before = self.node.settled_fds()
+        c = pod.client()
+        self.deafen(c)
+        client.send_packet(c.sock, b'\x08\x01', [c.sock.fileno()])
+        c.close()
+        time.sleep(2)
+        self.assertGreater(self.node.n_fds(), before)
+        self.assert_serves()
+        wait_for(lambda: self.node.n_fds() == before, 'the end of the connection', 60)
+        self.assertIn('has taken nothing of what waits for it', self.node.log_since(self.log_at))
+
+    def test_one_that_has_a_descriptor_to_take(self):
+        """It is ended for what it sent; what it sent behind that is thrown away."""
+        pod = self.ready_pod()
+        before = self.node.settled_fds()
+        c = pod.client()
+        c.start('GetXskMap', interface='eth0')
+        select.select([c.sock], [], [])
+        self.node.process.send_signal(signal.SIGSTOP)
+        try:
+            client.send_packet(c.sock, b'\xff')
+            client.send_packet(c.sock, b'\x08\x01', [c.sock.fileno()])
+            c.close()
+        finally:
+            self.node.process.send_signal(signal.SIGCONT)
+        wait_for(lambda: self.node.n_fds() == before, 'the end of the connection', 60)
 
 
 class Strangers(TestCase):
