@@ -75,8 +75,8 @@ int link_ended(struct xskd *x)
 	link_hang_up(x);
 	return conn_fail(
 		x, -ENOTCONN,
-		"xskd at '%s' has closed the connection: it was restarted, or there are too many "
-		"connections (its log says which)",
+		"xskd at '%s' has closed the connection: it was restarted, there are too many "
+		"connections, or its events were not read for long (its log says which)",
 		x->address.sun_path);
 }
 

@@ -440,7 +440,7 @@ static bool is_deaf(struct conn *c)
 		return false;
 	if (audit_may(c->conns->core->audit, &c->peer))
 		log_warning("connection %llu (pid %d) has taken nothing of what waits for it for "
-			    "%d s: ending it",
+			    "%d s: ending it; a client has to read its replies and events",
 			    (unsigned long long)c->peer.conn, (int)c->peer.pid, DEAF_S);
 	return true;
 }

@@ -566,7 +566,8 @@ typedef void (*xskd_event_fn)(const struct xskd_event *event, void *arg);
 /*
  * xskd_watch() - have @fn called for each event from now on: inside xskd_dispatch(), and inside
  * any other call on @x that meets one while it waits for its reply. Called again, it replaces @fn
- * and @arg.
+ * and @arg. Events that nobody takes in pile up; the daemon hangs up when more than
+ * `limits.queuedBytes` do, or when there is no room for one for 30 seconds.
  */
 int xskd_watch(struct xskd *x, xskd_event_fn fn, void *arg);
 
